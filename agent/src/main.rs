@@ -1,0 +1,3 @@
+//! The `driftcheck` command. Everything is in the library, where tests can reach it.
+
+fn main() {}

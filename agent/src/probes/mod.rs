@@ -1,0 +1,68 @@
+//! Probes: each reads the facts of one section.
+//!
+//! To add one: a file here, its `mod` line, and its line in [`PROBES`]. Nothing else needs to know.
+
+use std::collections::BTreeSet;
+
+use baseline_format::Entry;
+
+use crate::tree::Tree;
+
+/// Reads one section's facts from a tree. The `files` section is not a probe of this kind: it is the walk
+/// itself (`crate::scan`), because it must stream.
+pub trait Probe: Sync {
+    /// The section's name.
+    fn section(&self) -> &'static str;
+
+    /// Revision of the section's attributes; see `SectionInfo::revision`.
+    fn revision(&self) -> u32 {
+        1
+    }
+
+    /// Paths whose content makes these facts, so that a drift here and the file's own drift can be linked.
+    /// A path that ends in `/` means everything below it.
+    fn sources(&self) -> &'static [&'static str];
+
+    /// Reads the facts. What is not there gives no facts; what cannot be read or understood gives an entry
+    /// with [`Entry::unseen`], so that it is neither "same" nor "gone", and the rest goes on.
+    fn read(&self, tree: &dyn Tree, out: &mut Facts);
+}
+
+/// The probes, in section order.
+pub const PROBES: &[&dyn Probe] = &[];
+
+/// Facts of one section as a probe finds them, in any order.
+#[derive(Debug, Default)]
+pub struct Facts {
+    entries: Vec<Entry>,
+}
+
+impl Facts {
+    /// Adds a fact.
+    pub fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
+    /// The facts in THE order. Two facts with one key become one entry that says so: which of the two is
+    /// meant cannot be known, and neither may hide the other.
+    #[must_use]
+    pub fn into_sorted(mut self) -> Vec<Entry> {
+        use baseline_format::order::compare_keys;
+        self.entries.sort_by(|a, b| compare_keys(a.key.as_str(), b.key.as_str()));
+        let doubled: BTreeSet<usize> = (1..self.entries.len())
+            .filter(|&at| self.entries[at].key == self.entries[at - 1].key && self.entries[at] != self.entries[at - 1])
+            .collect();
+        let mut sorted: Vec<Entry> = Vec::with_capacity(self.entries.len());
+        for (at, entry) in self.entries.into_iter().enumerate() {
+            match sorted.last_mut() {
+                Some(last) if last.key == entry.key => {
+                    if doubled.contains(&at) {
+                        *last = last.clone().unseen(baseline_format::ALL, "two different facts have this key");
+                    }
+                }
+                _ => sorted.push(entry),
+            }
+        }
+        sorted
+    }
+}

@@ -1,0 +1,114 @@
+//! How a baseline begins and how it ends.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Version of the format that this release writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The first line: what the baseline is of, and what it covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Header {
+    /// Version of the format. A reader refuses a version above its own.
+    #[serde(rename = "driftcheck-baseline")]
+    pub format: u32,
+    /// The image.
+    pub image: Image,
+    /// The sections that were recorded, sorted by name; a section without entries is listed all the same.
+    pub sections: Vec<SectionInfo>,
+    /// What was left out, and why.
+    pub scope: Scope,
+}
+
+/// The image that a baseline was recorded from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Image {
+    /// The image's name, e.g. `web`. Absent when nobody named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The image's version, e.g. `1.4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Digest of the image as published, e.g. `sha256:9f86...`; absent for a directory or a live root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What was read: `directory` here; archives and disks have their own names.
+    #[serde(rename = "source-kind")]
+    pub source_kind: String,
+    /// What hosts of the image are for, e.g. `web server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+}
+
+/// One section of a baseline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SectionInfo {
+    /// Its name.
+    pub name: String,
+    /// Revision of the section's attributes. It grows when an attribute changes its meaning, so that a release
+    /// never compares two values that mean different things.
+    pub revision: u32,
+}
+
+/// What was left out of a baseline on purpose. Mounts that were met are entries with a `mount` attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Scope {
+    /// If not empty, only `files` whose path matches one of these globs were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// What was left out.
+    #[serde(default)]
+    pub exclude: Vec<Exclusion>,
+}
+
+/// One rule that leaves something out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exclusion {
+    /// Paths as a glob: `*` within a component, `**` across components.
+    pub glob: String,
+    /// `all`: the entry and everything below it; `ordinary`: everything but setid files, files with capabilities
+    /// and device nodes.
+    pub what: ExclusionReach,
+    /// Why.
+    pub why: String,
+}
+
+/// How much an exclusion leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExclusionReach {
+    /// Everything that matches.
+    All,
+    /// Everything that matches but setid files, files with capabilities and device nodes.
+    Ordinary,
+}
+
+/// The last line. Written as `{"end":{...}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Trailer {
+    /// The trailer's content.
+    pub end: End,
+}
+
+/// Counts and digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// One element a section of the header, in the same order.
+    pub sections: Vec<SectionSum>,
+    /// Entries in all sections.
+    pub entries: u64,
+    /// Digest over everything, `sha256:` and 64 hex digits: SHA-256 over the header line with its line end,
+    /// then one line `NAME ENTRIES DIGEST` with its line end for each element of `sections`.
+    pub digest: String,
+}
+
+/// Count and digest of one section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SectionSum {
+    /// The section's name.
+    pub name: String,
+    /// Its number of entries.
+    pub entries: u64,
+    /// `sha256:` and 64 hex digits: SHA-256 over the section's lines, each with its line end.
+    pub digest: String,
+}
