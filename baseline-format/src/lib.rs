@@ -4,15 +4,21 @@
 //! baseline files, the comparer that merges a baseline with an observed stream, and the records of a report. It
 //! reads no clock, no file system and no network. The format itself is described in `docs/baseline-format.md`.
 
+pub mod compare;
 mod entry;
 pub mod header;
 mod line;
 pub mod order;
 mod os_text;
+mod reader;
 pub mod report;
 mod value;
+mod writer;
 
+pub use compare::Reference;
 pub use entry::{ALL, BELOW, Entry, LineBuilder, MOUNT, UNSEEN, push_hex};
 pub use line::{Line, Malformed, RawAttributes, RawValue};
 pub use os_text::OsText;
+pub use reader::{BaselineReader, ReadError};
 pub use value::Value;
+pub use writer::{BaselineWriter, LINE_LIMIT, WriteError};

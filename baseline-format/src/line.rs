@@ -338,7 +338,7 @@ impl Scan<'_> {
         self.expect(b"]")
     }
 
-    /// A value of a type that a newer release has added: any JSON that is written as serde_json writes it.
+    /// A value of a type that a newer release has added: any JSON that is written as `serde_json` writes it.
     fn unknown(&mut self) -> Result<(), Malformed> {
         let start = self.at;
         let wrong = Malformed::at(start, "value is not canonical JSON");

@@ -113,7 +113,6 @@ pub(crate) fn push_integer(integer: i64, out: &mut Vec<u8>) {
     let mut rest = integer.unsigned_abs();
     loop {
         at -= 1;
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of ten is a digit")]
         let digit = (rest % 10) as u8;
         digits[at] = b'0' + digit;
         rest /= 10;

@@ -1,0 +1,493 @@
+//! Merges a reference with an observed stream and says what differs.
+//!
+//! Both are in THE order, so one pass and one entry of each side are enough: the reference is pulled, the
+//! observed entries are pushed. Most pairs are equal lines and cost one comparison of bytes.
+
+use std::cmp::Ordering;
+
+use crate::entry::{ALL, BELOW, MOUNT, UNSEEN};
+use crate::order::{compare_keys, is_below};
+use crate::reader::ReadError;
+use crate::report::{Change, ChangeKind, FieldChange};
+use crate::{Line, OsText, RawValue};
+
+/// A sorted stream of entries that is pulled: a baseline file, or what packages declare.
+pub trait Reference {
+    /// The entry that the stream stands on; `None` after the last one.
+    fn current(&self) -> Option<Line<'_>>;
+
+    /// Steps to the next entry.
+    fn advance(&mut self) -> Result<(), ReadError>;
+}
+
+/// What the comparer tells.
+pub trait Findings {
+    /// A difference, or an entry that could not be compared.
+    fn change(&mut self, change: Change);
+
+    /// A part of the key space that one side did not look into; told once it has been passed.
+    fn hidden(&mut self, hidden: Hidden);
+
+    /// Whether a reference entry without an observed one lies in what the audit was told to look at. If not,
+    /// the implementation counts it as skipped, and no change is told.
+    fn in_scope(&mut self, expected: &Line<'_>) -> bool;
+
+    /// An expected entry was observed. `verified` is false if part of it could not be compared.
+    fn met(&mut self, section: &str, verified: bool);
+}
+
+/// A part of the key space that one side did not look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// The section.
+    pub section: String,
+    /// The entry that it lies below.
+    pub key: OsText,
+    /// Why it was not looked into.
+    pub why: String,
+    /// The type of the file system that is mounted there, if that is the reason.
+    pub mount: Option<String>,
+    /// Who did not look.
+    pub side: Side,
+    /// Entries of the other side below `key`, which therefore could not be compared.
+    pub entries: u64,
+}
+
+/// One of the two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The baseline.
+    Reference,
+    /// The host.
+    Observed,
+}
+
+/// Which attributes take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attributes {
+    /// All that either side has, but those recorded for information only.
+    All,
+    /// Those that the reference has: it declares only part of each entry.
+    Declared,
+}
+
+/// The merge of one reference with one observed stream.
+#[derive(Debug)]
+pub struct Comparer<R> {
+    reference: R,
+    attributes: Attributes,
+    /// Names of attributes that are never compared, e.g. `mtime`.
+    informative: &'static [&'static str],
+    hidden: [Option<Hidden>; 2],
+}
+
+impl<R: Reference> Comparer<R> {
+    /// Compares with `reference`; attributes named in `informative` are not compared.
+    pub const fn new(reference: R, attributes: Attributes, informative: &'static [&'static str]) -> Self {
+        Self { reference, attributes, informative, hidden: [None, None] }
+    }
+
+    /// The reference.
+    pub const fn reference(&self) -> &R {
+        &self.reference
+    }
+
+    /// Takes the next observed entry.
+    pub fn observe(&mut self, observed: &Line<'_>, findings: &mut dyn Findings) -> Result<(), ReadError> {
+        while let Some(expected) = self.reference.current() {
+            match place_order(&expected, observed) {
+                Ordering::Less => {
+                    missing(&expected, &mut self.hidden, findings);
+                    self.reference.advance()?;
+                }
+                Ordering::Equal => {
+                    leave(&mut self.hidden, observed, findings);
+                    if expected.as_str() == observed.as_str() && !may_hide(observed) {
+                        findings.met(observed.section(), true);
+                    } else {
+                        self.pair(&expected, observed, findings);
+                        for (line, side) in [(&expected, Side::Reference), (observed, Side::Observed)] {
+                            enter(&mut self.hidden, line, side);
+                        }
+                    }
+                    return self.reference.advance();
+                }
+                Ordering::Greater => break,
+            }
+        }
+        leave(&mut self.hidden, observed, findings);
+        if !count_hidden(&mut self.hidden, observed, Side::Reference) {
+            findings.change(whole(observed, ChangeKind::Added));
+        }
+        enter(&mut self.hidden, observed, Side::Observed);
+        Ok(())
+    }
+
+    /// Ends the observed stream: what is left of the reference was not observed.
+    pub fn finish(mut self, findings: &mut dyn Findings) -> Result<R, ReadError> {
+        while let Some(expected) = self.reference.current() {
+            missing(&expected, &mut self.hidden, findings);
+            self.reference.advance()?;
+        }
+        for hidden in self.hidden.iter_mut().filter_map(Option::take) {
+            findings.hidden(hidden);
+        }
+        Ok(self.reference)
+    }
+
+    /// Compares two entries of one place.
+    fn pair(&self, expected: &Line<'_>, observed: &Line<'_>, findings: &mut dyn Findings) {
+        // What lies under a mount cannot be seen, not even the directory that it covers.
+        if observed.get(MOUNT).is_some() || expected.get(MOUNT).is_some() {
+            findings.met(observed.section(), true);
+            return;
+        }
+        let (mut modified, mut unseen) = (Vec::new(), Vec::new());
+        let blind: Vec<(OsText, Side)> = expected
+            .unseen()
+            .into_iter()
+            .map(|note| (note, Side::Reference))
+            .chain(observed.unseen().into_iter().map(|note| (note, Side::Observed)))
+            .filter(|(note, _)| self.attributes == Attributes::All || concerns(note, expected))
+            .collect();
+        let is_blind = |name: &str| {
+            blind.iter().any(|(note, _)| {
+                note.as_str().split_once(": ").is_some_and(|(what, _)| what == name || what == ALL)
+            })
+        };
+        let (mut left, mut right) = (expected.attributes().peekable(), observed.attributes().peekable());
+        loop {
+            let order = match (left.peek(), right.peek()) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((l, _)), Some((r, _))) => l.as_ref().cmp(r.as_ref()),
+            };
+            let was = if order.is_le() { left.next() } else { None };
+            let is = if order.is_ge() { right.next() } else { None };
+            let Some(name) = was.as_ref().or(is.as_ref()).map(|(name, _)| name.as_ref()) else { break };
+            let undeclared = self.attributes == Attributes::Declared && was.is_none();
+            if name == UNSEEN || undeclared || self.informative.contains(&name) {
+                continue;
+            }
+            let (was, is) = (was.as_ref().map(|(_, value)| *value), is.as_ref().map(|(_, value)| *value));
+            if was != is {
+                let into = if is_blind(name) { &mut unseen } else { &mut modified };
+                into.push(field(name, was, is));
+            }
+        }
+        let section = observed.section();
+        let key = OsText::parse(&observed.key()).unwrap_or_default();
+        let own_blindness = blind.iter().any(|(note, _)| !note.as_str().starts_with(BELOW));
+        findings.met(section, !own_blindness);
+        if own_blindness {
+            let fields = blind_fields(unseen, &blind);
+            findings.change(Change { section: section.to_owned(), key: key.clone(), kind: ChangeKind::Unseen, fields });
+        }
+        if !modified.is_empty() {
+            findings.change(Change {
+                section: section.to_owned(),
+                key,
+                kind: ChangeKind::Modified,
+                fields: modified,
+            });
+        }
+    }
+}
+
+/// Whether a note of blindness concerns something that `expected` declares.
+fn concerns(note: &OsText, expected: &Line<'_>) -> bool {
+    let what = note.as_str().split_once(": ").map_or("", |(what, _)| what);
+    what == ALL || what == BELOW || expected.get(what).is_some()
+}
+
+/// The order of two lines' places; equal text first, since that is what most pairs are.
+fn place_order(left: &Line<'_>, right: &Line<'_>) -> Ordering {
+    if left.place() == right.place() {
+        return Ordering::Equal;
+    }
+    left.section().cmp(right.section()).then_with(|| compare_keys(&left.key(), &right.key()))
+}
+
+/// Whether a line has a look at all to be one that hides what is below it; false for nearly all.
+fn may_hide(line: &Line<'_>) -> bool {
+    line.as_str().contains("\"unseen\":") || line.as_str().contains("\"mount\":")
+}
+
+/// An expected entry that was not observed.
+fn missing(expected: &Line<'_>, hidden: &mut [Option<Hidden>; 2], findings: &mut dyn Findings) {
+    leave(hidden, expected, findings);
+    if !count_hidden(hidden, expected, Side::Observed) && findings.in_scope(expected) {
+        findings.change(whole(expected, ChangeKind::Removed));
+    }
+    enter(hidden, expected, Side::Reference);
+}
+
+/// Remembers that `side` did not look below `line`.
+fn enter(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) {
+    if !may_hide(line) || hidden[side as usize].is_some() {
+        return;
+    }
+    if let Some(why) = line.hides_below() {
+        hidden[side as usize] = Some(Hidden {
+            section: line.section().to_owned(),
+            key: OsText::parse(&line.key()).unwrap_or_default(),
+            why,
+            mount: line.get(MOUNT).map(|kind| kind.decode().to_string()),
+            side,
+            entries: 0,
+        });
+    }
+}
+
+/// Tells the hidden parts that `line` is not in.
+fn leave(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, findings: &mut dyn Findings) {
+    for slot in hidden {
+        let inside = |part: &Hidden| part.section == line.section() && is_below(&line.key(), part.key.as_str());
+        if slot.as_ref().is_some_and(|part| !inside(part))
+            && let Some(part) = slot.take()
+        {
+            findings.hidden(part);
+        }
+    }
+}
+
+/// Counts an entry that the other side (`side`) could not see; whether it was one.
+fn count_hidden(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) -> bool {
+    match &mut hidden[side as usize] {
+        Some(part) if part.section == line.section() && is_below(&line.key(), part.key.as_str()) => {
+            part.entries += 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The change of an entry that only one side has: all its attributes.
+fn whole(line: &Line<'_>, kind: ChangeKind) -> Change {
+    let kind = if kind == ChangeKind::Added && line.unseen().iter().any(|note| note.as_str().starts_with(ALL)) {
+        ChangeKind::Unseen
+    } else {
+        kind
+    };
+    let fields = line
+        .attributes()
+        .map(|(name, value)| match kind {
+            ChangeKind::Removed => field(&name, Some(value), None),
+            _ => field(&name, None, Some(value)),
+        })
+        .collect();
+    Change {
+        section: line.section().to_owned(),
+        key: OsText::parse(&line.key()).unwrap_or_default(),
+        kind,
+        fields,
+    }
+}
+
+fn field(name: &str, expected: Option<RawValue<'_>>, actual: Option<RawValue<'_>>) -> FieldChange {
+    FieldChange {
+        name: name.to_owned(),
+        expected: expected.map(|value| value.decode()),
+        actual: actual.map(|value| value.decode()),
+    }
+}
+
+/// The fields of an unseen entry: what was expected of the blind attributes, and why they are blind.
+fn blind_fields(mut fields: Vec<FieldChange>, blind: &[(OsText, Side)]) -> Vec<FieldChange> {
+    for side in [Side::Reference, Side::Observed] {
+        let notes: Vec<OsText> = blind.iter().filter(|(_, of)| *of == side).map(|(note, _)| note.clone()).collect();
+        if notes.is_empty() {
+            continue;
+        }
+        let value = Some(crate::Value::List(notes));
+        let (expected, actual) = if side == Side::Reference { (value, None) } else { (None, value) };
+        fields.push(FieldChange { name: UNSEEN.to_owned(), expected, actual });
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Entry, Value};
+
+    /// A reference in memory.
+    struct Stream(Vec<Vec<u8>>, usize);
+
+    impl Stream {
+        fn new(entries: &[Entry]) -> Self {
+            Self(entries.iter().map(Entry::to_line).collect(), 0)
+        }
+    }
+
+    impl Reference for Stream {
+        fn current(&self) -> Option<Line<'_>> {
+            self.0.get(self.1).map(|bytes| Line::parse(bytes).unwrap())
+        }
+
+        fn advance(&mut self) -> Result<(), ReadError> {
+            self.1 += 1;
+            Ok(())
+        }
+    }
+
+    #[derive(Default)]
+    struct Told {
+        changes: Vec<Change>,
+        hidden: Vec<Hidden>,
+        verified: usize,
+    }
+
+    impl Findings for Told {
+        fn change(&mut self, change: Change) {
+            self.changes.push(change);
+        }
+
+        fn hidden(&mut self, hidden: Hidden) {
+            self.hidden.push(hidden);
+        }
+
+        fn in_scope(&mut self, _: &Line<'_>) -> bool {
+            true
+        }
+
+        fn met(&mut self, _: &str, verified: bool) {
+            self.verified += usize::from(verified);
+        }
+    }
+
+    fn compare(expected: &[Entry], observed: &[Entry], attributes: Attributes) -> Told {
+        let mut told = Told::default();
+        let mut comparer = Comparer::new(Stream::new(expected), attributes, &["mtime"]);
+        for entry in observed {
+            let bytes = entry.to_line();
+            comparer.observe(&Line::parse(&bytes).unwrap(), &mut told).unwrap();
+        }
+        comparer.finish(&mut told).unwrap();
+        told
+    }
+
+    fn file(key: &str, mode: &str) -> Entry {
+        Entry::new("files", key).with("mode", mode).with("mtime", 7i64)
+    }
+
+    fn kinds(told: &Told) -> Vec<(&str, ChangeKind)> {
+        told.changes.iter().map(|change| (change.key.as_str(), change.kind)).collect()
+    }
+
+    #[test]
+    fn tells_each_kind() {
+        let told = compare(
+            &[file("/a", "0644"), file("/b", "0644"), file("/c", "0644")],
+            &[file("/b", "0600"), file("/c", "0644").with("mtime", 8i64), file("/d", "0644")],
+            Attributes::All,
+        );
+        assert_eq!(
+            kinds(&told),
+            [("/a", ChangeKind::Removed), ("/b", ChangeKind::Modified), ("/d", ChangeKind::Added)]
+        );
+        assert_eq!(
+            told.changes[1].fields,
+            [FieldChange { name: "mode".into(), expected: Some("0644".into()), actual: Some("0600".into()) }]
+        );
+        assert_eq!(told.verified, 2);
+    }
+
+    #[test]
+    fn blind_directory_is_not_a_massacre() {
+        let expected = [file("/d", "0755"), file("/d/a", "0644"), file("/d/b", "0644"), file("/e", "0644")];
+        let observed = [file("/d", "0755").unseen(BELOW, "permission denied"), file("/e", "0644")];
+        let told = compare(&expected, &observed, Attributes::All);
+        assert_eq!(kinds(&told), []);
+        assert_eq!(told.hidden.len(), 1);
+        assert_eq!((told.hidden[0].entries, told.hidden[0].side), (2, Side::Observed));
+        let told = compare(&observed, &expected, Attributes::All);
+        assert_eq!(kinds(&told), []);
+        assert_eq!((told.hidden[0].entries, told.hidden[0].side), (2, Side::Reference));
+    }
+
+    #[test]
+    fn a_mount_hides_the_directory_and_all_below() {
+        let expected = [file("/p", "0555"), file("/p/x", "0644")];
+        let observed = [Entry::new("files", "/p").with("type", "directory").with(MOUNT, "proc")];
+        let told = compare(&expected, &observed, Attributes::All);
+        assert_eq!(kinds(&told), []);
+        assert_eq!(told.hidden[0].mount.as_deref(), Some("proc"));
+        assert_eq!(told.hidden[0].entries, 1);
+    }
+
+    #[test]
+    fn what_is_unseen_is_neither_same_nor_different() {
+        let expected = [file("/a", "0644").with("digest", "sha256:1"), file("/b", "0644").with("digest", "sha256:2")];
+        let observed = [file("/a", "0600").unseen("digest", "permission denied"), file("/b", "0644").unseen(ALL, "raced")];
+        let told = compare(&expected, &observed, Attributes::All);
+        assert_eq!(
+            kinds(&told),
+            [("/a", ChangeKind::Unseen), ("/a", ChangeKind::Modified), ("/b", ChangeKind::Unseen)]
+        );
+        assert_eq!(told.verified, 0);
+        assert_eq!(told.changes[0].fields[0].name, "digest");
+        assert_eq!(told.changes[0].fields[0].actual, None);
+    }
+
+    #[test]
+    fn undeclared_attributes_do_not_take_part() {
+        let expected = [Entry::new("files", "/a").with("mode", "0644")];
+        let observed = [file("/a", "0644").with("digest", "md5:1").unseen("size", "raced")];
+        let told = compare(&expected, &observed, Attributes::Declared);
+        assert_eq!(kinds(&told), []);
+        assert_eq!(told.verified, 1);
+    }
+
+    #[test]
+    fn equal_drifts_have_equal_ids() {
+        let id = |mode: &str| compare(&[file("/a", "0644")], &[file("/a", mode)], Attributes::All).changes[0].id();
+        assert_eq!(id("0600"), id("0600"));
+        assert_ne!(id("0600"), id("0601"));
+    }
+
+    /// Sorted entries with one attribute each; few keys, so that both sides share some.
+    fn snapshot() -> impl Strategy<Value = Vec<Entry>> {
+        prop::collection::btree_map((0..2u8, "(/[ab.]{1,2}){1,2}"), 0..3i64, 0..12).prop_map(|entries| {
+            let mut entries: Vec<Entry> = entries
+                .into_iter()
+                .map(|((section, key), value)| {
+                    Entry::new(["files", "users"][usize::from(section)], key).with("value", Value::Integer(value))
+                })
+                .collect();
+            entries.sort_by(|a, b| {
+                crate::order::compare((&a.section, a.key.as_str()), (&b.section, b.key.as_str()))
+            });
+            entries
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn merge_equals_maps(left in snapshot(), right in snapshot()) {
+            let map = |side: &[Entry]| side.iter().map(|e| ((e.section.to_string(), e.key.clone()), e.clone())).collect::<BTreeMap<_, _>>();
+            let (was, is) = (map(&left), map(&right));
+            let mut wanted: Vec<(String, OsText, ChangeKind)> = Vec::new();
+            for place in was.keys().chain(is.keys()).collect::<std::collections::BTreeSet<_>>() {
+                let kind = match (was.get(place), is.get(place)) {
+                    (Some(a), Some(b)) if a == b => continue,
+                    (Some(_), Some(_)) => ChangeKind::Modified,
+                    (Some(_), None) => ChangeKind::Removed,
+                    _ => ChangeKind::Added,
+                };
+                wanted.push((place.0.clone(), place.1.clone(), kind));
+            }
+            let told = compare(&left, &right, Attributes::All);
+            let mut found: Vec<_> = told.changes.iter().map(|c| (c.section.clone(), c.key.clone(), c.kind)).collect();
+            found.sort();
+            wanted.sort();
+            prop_assert_eq!(found, wanted);
+            prop_assert_eq!(told.verified, was.keys().filter(|place| is.contains_key(place)).count());
+        }
+    }
+}
