@@ -90,5 +90,8 @@ impl fmt::Display for TreeError {
 
 impl std::error::Error for TreeError {}
 
+mod live;
 #[cfg(test)]
 pub(crate) mod memory;
+
+pub use live::LiveTree;
