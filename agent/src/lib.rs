@@ -1,7 +1,15 @@
 //! The driftcheck agent: sources, probes, the walk, the audit and the command line.
+//!
+//! Read it downwards: [`cli`] starts [`record`] or [`audit`], which run [`scan`] (the `files` section) and the
+//! [`probes`] (all others) over a [`tree`], and hand what they see to the writer or the comparer of
+//! `baseline-format`. Only [`sys`] makes system calls.
 
+pub mod audit;
+pub mod cli;
+pub mod host;
 pub mod packages;
 pub mod probes;
+pub mod record;
+pub mod scan;
 pub mod sys;
 pub mod tree;
-pub mod scan;

@@ -33,7 +33,7 @@ pub trait Findings {
     fn in_scope(&mut self, expected: &Line<'_>) -> bool;
 
     /// An expected entry was observed. `verified` is false if part of it could not be compared.
-    fn met(&mut self, section: &str, verified: bool);
+    fn met(&mut self, observed: &Line<'_>, verified: bool);
 }
 
 /// A part of the key space that one side did not look into.
@@ -71,6 +71,9 @@ pub enum Attributes {
     Declared,
 }
 
+/// Informative attributes that are told along when the attribute they name differs.
+const COMPANIONS: [(&str, &str); 2] = [("group", "gid"), ("user", "uid")];
+
 /// The merge of one reference with one observed stream.
 #[derive(Debug)]
 pub struct Comparer<R> {
@@ -103,7 +106,7 @@ impl<R: Reference> Comparer<R> {
                 Ordering::Equal => {
                     leave(&mut self.hidden, observed, findings);
                     if expected.as_str() == observed.as_str() && !may_hide(observed) {
-                        findings.met(observed.section(), true);
+                        findings.met(observed, true);
                     } else {
                         self.pair(&expected, observed, findings);
                         for (line, side) in [(&expected, Side::Reference), (observed, Side::Observed)] {
@@ -123,6 +126,20 @@ impl<R: Reference> Comparer<R> {
         Ok(())
     }
 
+    /// Passes what the reference has of `section`, which is not looked at; returns how many entries that was.
+    pub fn pass(&mut self, section: &str, findings: &mut dyn Findings) -> Result<u64, ReadError> {
+        let mut passed = 0;
+        while let Some(expected) = self.reference.current() {
+            match expected.section().cmp(section) {
+                Ordering::Less => missing(&expected, &mut self.hidden, findings),
+                Ordering::Equal => passed += 1,
+                Ordering::Greater => break,
+            }
+            self.reference.advance()?;
+        }
+        Ok(passed)
+    }
+
     /// Ends the observed stream: what is left of the reference was not observed.
     pub fn finish(mut self, findings: &mut dyn Findings) -> Result<R, ReadError> {
         while let Some(expected) = self.reference.current() {
@@ -139,10 +156,10 @@ impl<R: Reference> Comparer<R> {
     fn pair(&self, expected: &Line<'_>, observed: &Line<'_>, findings: &mut dyn Findings) {
         // What lies under a mount cannot be seen, not even the directory that it covers.
         if observed.get(MOUNT).is_some() || expected.get(MOUNT).is_some() {
-            findings.met(observed.section(), true);
+            findings.met(observed, true);
             return;
         }
-        let (mut modified, mut unseen) = (Vec::new(), Vec::new());
+        let (mut modified, mut unseen, mut aside) = (Vec::new(), Vec::new(), Vec::new());
         let blind: Vec<(OsText, Side)> = expected
             .unseen()
             .into_iter()
@@ -167,19 +184,28 @@ impl<R: Reference> Comparer<R> {
             let is = if order.is_ge() { right.next() } else { None };
             let Some(name) = was.as_ref().or(is.as_ref()).map(|(name, _)| name.as_ref()) else { break };
             let undeclared = self.attributes == Attributes::Declared && was.is_none();
-            if name == UNSEEN || undeclared || self.informative.contains(&name) {
+            if name == UNSEEN || undeclared {
                 continue;
             }
             let (was, is) = (was.as_ref().map(|(_, value)| *value), is.as_ref().map(|(_, value)| *value));
             if was != is {
-                let into = if is_blind(name) { &mut unseen } else { &mut modified };
+                let into = match is_blind(name) {
+                    _ if self.informative.contains(&name) => &mut aside,
+                    true => &mut unseen,
+                    false => &mut modified,
+                };
                 into.push(field(name, was, is));
+            }
+        }
+        for (name, of) in COMPANIONS {
+            if modified.iter().any(|field: &FieldChange| field.name == of) {
+                modified.extend(aside.iter().find(|field| field.name == name).cloned());
             }
         }
         let section = observed.section();
         let key = OsText::parse(&observed.key()).unwrap_or_default();
         let own_blindness = blind.iter().any(|(note, _)| !note.as_str().starts_with(BELOW));
-        findings.met(section, !own_blindness);
+        findings.met(observed, !own_blindness);
         if own_blindness {
             let fields = blind_fields(unseen, &blind);
             findings.change(Change { section: section.to_owned(), key: key.clone(), kind: ChangeKind::Unseen, fields });
@@ -356,7 +382,7 @@ mod tests {
             true
         }
 
-        fn met(&mut self, _: &str, verified: bool) {
+        fn met(&mut self, _: &Line<'_>, verified: bool) {
             self.verified += usize::from(verified);
         }
     }

@@ -12,6 +12,7 @@ pub mod order;
 mod os_text;
 mod reader;
 pub mod report;
+pub mod schema;
 mod value;
 mod writer;
 

@@ -62,6 +62,8 @@ pub struct Progress {
     pub entries: AtomicU64,
     /// Bytes hashed.
     pub bytes: AtomicU64,
+    /// Entries that are expected, as far as that can be told before; 0 if not.
+    pub expected: AtomicU64,
 }
 
 /// What a scan counted.

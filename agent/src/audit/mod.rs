@@ -1,0 +1,318 @@
+//! The audit: a reference and a root are merged, and what differs is judged and kept for the report.
+//!
+//! The same walk as `record`, with the comparer at its end instead of the writer.
+
+mod drift_log;
+mod findings;
+mod links;
+mod policy;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::sync::Arc;
+
+use baseline_format::compare::{Attributes, Comparer};
+use baseline_format::header::{self, SectionInfo};
+use baseline_format::report::{self, BaselineKind, REPORT_SCHEMA, Report, Tool};
+use baseline_format::{BaselineReader, Entry, Line, OsText, ReadError, Reference};
+
+pub use drift_log::{DriftLog, Drifts};
+pub use findings::Collected;
+
+use crate::host;
+use crate::probes::{Facts, PROBES, Probe};
+use crate::scan::{self, Algorithm, BadGlob, Depth, FILES, Observer, Plan, Progress, Scope, Stop};
+use crate::tree::{LiveTree, Tree, TreeError};
+
+/// Attributes of `files` that are recorded and shown, but whose difference alone is no drift.
+const INFORMATIVE: &[&str] = &["group", "mtime", "user"];
+
+/// What is audited, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The root.
+    pub root: Vec<u8>,
+    /// Only these sections, if any are named.
+    pub sections: Vec<String>,
+    /// Only files that match one of these globs, if any are given.
+    pub include: Vec<String>,
+    /// Files that match one of these globs are left out.
+    pub exclude: Vec<String>,
+    /// Threads and reads under way.
+    pub depth: Depth,
+    /// Content longer than this is not read. Bytes.
+    pub size_limit: u64,
+}
+
+/// An audit's result: the report without its drifts, and the drifts.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything but the drifts.
+    pub head: Report,
+    /// The drifts, worst first, then in THE order.
+    pub drifts: DriftLog,
+}
+
+/// Audits against a baseline file.
+pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Result<Outcome, Failure> {
+    let started = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    let name = OsText::new(path);
+    let unusable = |why: ReadError| Failure::Baseline { path: name.clone(), why };
+    let file = File::open(host::as_path(path)).map_err(|why| unusable(ReadError::Io(why)))?;
+    let reader = BaselineReader::open(BufReader::with_capacity(64 << 10, file)).map_err(unusable)?;
+    let header = reader.header().clone();
+    let tree = LiveTree::open(&settings.root)
+        .map_err(|why| Failure::Root { path: OsText::new(&settings.root), why })?;
+    let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
+    check_sections(&settings.sections, |name| known(name) || header.sections.iter().any(|s| s.name == name))?;
+
+    let own = host::path_below(&settings.root, path).into_iter().collect::<Vec<_>>();
+    let scope = Arc::new(Scope::new(&header.scope, &settings.exclude, &settings.include, &own)?);
+    let mut audit = Audit {
+        comparer: Comparer::new(reader, Attributes::All, INFORMATIVE),
+        collected: Collected::new(Arc::clone(&scope), tree.is_running_system()),
+        failed: None,
+    };
+    for section in &header.sections {
+        audit.section(section, settings, &tree, &scope, progress, &name)?;
+    }
+    for section in PROBES.iter().map(|probe| probe.section()).filter(|_| settings.sections.is_empty()) {
+        if !header.sections.iter().any(|known| known.name == section) {
+            audit.collected.skipped(section, "not in the baseline", "the baseline has no such section", 0);
+        }
+    }
+    let Audit { comparer, mut collected, .. } = audit;
+    let reader = comparer.finish(&mut collected).map_err(unusable)?;
+    let end = reader.end().ok_or(ReadError::Truncated { after: 0 }).map_err(unusable)?;
+    for sum in &end.sections {
+        collected.coverage(&sum.name).expected = sum.entries;
+    }
+    let baseline = report::Baseline {
+        kind: BaselineKind::File,
+        path: Some(name),
+        digest: Some(end.digest.clone()),
+        image: Some(header.image),
+        trust: vec!["the baseline is not signed: whoever can write the file can choose what counts as clean".into()],
+    };
+    finish(collected, baseline, &tree, settings, started)
+}
+
+/// The report of what was collected.
+pub(crate) fn finish(
+    collected: Collected,
+    baseline: report::Baseline,
+    tree: &LiveTree,
+    settings: &Settings,
+    started: String,
+) -> Result<Outcome, Failure> {
+    let (coverage, drifts) = collected.finish().map_err(Failure::Spill)?;
+    let summary = drifts.summary().clone();
+    let head = Report {
+        schema: REPORT_SCHEMA.to_owned(),
+        verdict: driftcheck_report::statement::verdict(&coverage, &summary),
+        statement: driftcheck_report::statement::statement(&coverage, &summary),
+        tool: Tool { name: "driftcheck".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        host: host::describe(tree, &settings.root),
+        baseline,
+        started,
+        finished: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
+        coverage,
+        summary,
+        drifts: Vec::new(),
+    };
+    Ok(Outcome { head, drifts })
+}
+
+/// Refuses the name of a section that nothing knows.
+pub(crate) fn check_sections(wanted: &[String], known: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    match wanted.iter().find(|name| !known(name)) {
+        Some(name) => Err(Failure::Section(name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// The merge under way.
+struct Audit<R> {
+    comparer: Comparer<R>,
+    collected: Collected,
+    failed: Option<ReadError>,
+}
+
+impl<R: Reference + Send> Audit<R> {
+    fn section(
+        &mut self,
+        section: &SectionInfo,
+        settings: &Settings,
+        tree: &LiveTree,
+        scope: &Arc<Scope>,
+        progress: &Progress,
+        baseline: &OsText,
+    ) -> Result<(), Failure> {
+        let name = section.name.as_str();
+        self.collected.coverage(name);
+        let unusable = |why: ReadError| Failure::Baseline { path: baseline.clone(), why };
+        if !settings.sections.is_empty() && !settings.sections.iter().any(|wanted| wanted == name) {
+            let entries = self.comparer.pass(name, &mut self.collected).map_err(unusable)?;
+            self.collected.skipped(name, "--section", "not asked for", entries);
+            return Ok(());
+        }
+        let probe = PROBES.iter().find(|probe| probe.section() == name);
+        let revision = if name == FILES { Some(scan::REVISION) } else { probe.map(|probe| probe.revision()) };
+        if revision != Some(section.revision) {
+            self.comparer.pass(name, &mut self.collected).map_err(unusable)?;
+            let why = match revision {
+                None => "this release does not know the section".to_owned(),
+                Some(own) => format!(
+                    "recorded in revision {}, this release looks at revision {own}: record the baseline again",
+                    section.revision
+                ),
+            };
+            self.collected.unseen_section(name, &why);
+            return Ok(());
+        }
+        match probe {
+            Some(probe) => self.probe(*probe, tree),
+            None => self.files(settings, tree, scope, progress)?,
+        }
+        match self.failed.take() {
+            Some(why) => Err(unusable(why)),
+            None => Ok(()),
+        }
+    }
+
+    fn probe(&mut self, probe: &dyn Probe, tree: &dyn Tree) {
+        for entry in facts(probe, tree) {
+            let bytes = entry.to_line();
+            if let Some(line) = std::str::from_utf8(&bytes).ok().and_then(Line::trusted)
+                && self.entry(&line).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn files(
+        &mut self,
+        settings: &Settings,
+        tree: &LiveTree,
+        scope: &Arc<Scope>,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        let plan = Everything { size_limit: settings.size_limit };
+        let scan = scan::Settings {
+            plan: &plan,
+            scope: Arc::clone(scope),
+            owners: host::owners(tree),
+            depth: settings.depth,
+            progress,
+        };
+        let root = tree.root().map_err(|why| Failure::Root { path: OsText::new(&settings.root), why })?;
+        let scanned = scan::run(root, &scan, self).map_err(Failure::Scan)?;
+        self.collected.scanned(&scanned);
+        Ok(())
+    }
+}
+
+impl<R: Reference + Send> Observer for Audit<R> {
+    fn entry(&mut self, line: &Line<'_>) -> Result<(), Stop> {
+        self.collected.observed(line);
+        self.comparer.observe(line, &mut self.collected).map_err(|why| {
+            self.failed = Some(why);
+            Stop
+        })
+    }
+}
+
+/// A probe's facts in THE order; one that is too long for a baseline becomes a blind spot.
+pub(crate) fn facts(probe: &dyn Probe, tree: &dyn Tree) -> Vec<Entry> {
+    let mut facts = Facts::default();
+    probe.read(tree, &mut facts);
+    let mut entries = facts.into_sorted();
+    for entry in &mut entries {
+        if entry.to_line().len() > baseline_format::LINE_LIMIT {
+            let blank = Entry::new(entry.section.clone(), entry.key.clone());
+            *entry = blank.unseen(baseline_format::ALL, "more than a baseline can hold in one entry");
+        }
+    }
+    entries
+}
+
+/// All content, by SHA-256.
+pub(crate) struct Everything {
+    pub(crate) size_limit: u64,
+}
+
+impl Plan for Everything {
+    fn content(&self, _: &[u8]) -> Algorithm {
+        Algorithm::Sha256
+    }
+
+    fn size_limit(&self) -> u64 {
+        self.size_limit
+    }
+}
+
+/// Why an audit could not be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The baseline cannot be read, is broken, or is not one.
+    Baseline {
+        /// The file.
+        path: OsText,
+        /// Why.
+        why: ReadError,
+    },
+    /// The root cannot be looked at.
+    Root {
+        /// The directory.
+        path: OsText,
+        /// Why.
+        why: TreeError,
+    },
+    /// A glob on the command line, or in the baseline's header, cannot be used.
+    Glob(BadGlob),
+    /// A section was asked for that nothing knows.
+    Section(String),
+    /// The walk could not be started.
+    Scan(io::Error),
+    /// There are more drifts than memory holds, and no place to put them.
+    Spill(io::Error),
+    /// No package database below the root.
+    NoPackages(OsText),
+}
+
+impl From<BadGlob> for Failure {
+    fn from(why: BadGlob) -> Self {
+        Self::Glob(why)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Baseline { path, why } => write!(f, "{path}: {why}"),
+            Self::Root { path, why } => write!(f, "cannot look at the root `{path}`: {why}"),
+            Self::Glob(why) => write!(f, "{why}"),
+            Self::Section(name) => {
+                let known: Vec<&str> =
+                    std::iter::once(FILES).chain(PROBES.iter().map(|probe| probe.section())).collect();
+                write!(f, "there is no section `{name}`; there are: {}", known.join(", "))
+            }
+            Self::Scan(why) => write!(f, "{why}"),
+            Self::Spill(why) => write!(f, "more drifts than memory is kept for, and they cannot be put aside: {why}"),
+            Self::NoPackages(root) => write!(
+                f,
+                "no package database below `{root}` (dpkg, rpm, apk or pacman): there is nothing to audit against"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The header's scope of a baseline that leaves out what `scope` leaves out.
+pub(crate) fn header_scope(scope: &Scope) -> header::Scope {
+    scope.to_header()
+}
