@@ -1,1 +1,29 @@
-//! Renders driftcheck reports.
+//! Renders driftcheck reports: [`write_json`] for tools, and the one sentence that
+//! both end in ([`statement`]).
+//!
+//! A report may hold a million drifts, so a renderer takes them from an iterator and hold only a few at a
+//! time. Everything else of a report is small and comes as a [`baseline_format::report::Report`] whose `drifts`
+//! are empty (any that it has are written first, so a whole report and an empty iterator do as well).
+//!
+//! Nothing here reads a clock, a file or the environment: the same report always gives the same bytes.
+
+mod json;
+pub mod statement;
+mod words;
+
+pub use json::write_json;
+
+use std::io;
+
+use baseline_format::report::Report;
+
+/// Refuses a stream of drifts that is not as long as the report says: it was cut, and a cut report that reads
+/// like a short one would hide what was lost.
+fn require_all(head: &Report, written: u64) -> io::Result<()> {
+    if written == head.summary.drifts {
+        return Ok(());
+    }
+    let expected = head.summary.drifts;
+    let why = format!("the report counts {expected} drifts, but {written} arrived");
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
+}
