@@ -1,7 +1,7 @@
-//! Renders driftcheck reports: [`write_json`] for tools, and the one sentence that
+//! Renders driftcheck reports: [`write_json`] for tools, [`write_text`] for people, and the one sentence that
 //! both end in ([`statement`]).
 //!
-//! A report may hold a million drifts, so a renderer takes them from an iterator and hold only a few at a
+//! A report may hold a million drifts, so both renderers take them from an iterator and hold only a few at a
 //! time. Everything else of a report is small and comes as a [`baseline_format::report::Report`] whose `drifts`
 //! are empty (any that it has are written first, so a whole report and an empty iterator do as well).
 //!
@@ -9,9 +9,11 @@
 
 mod json;
 pub mod statement;
+mod text;
 mod words;
 
 pub use json::write_json;
+pub use text::{Colour, TextStyle, write_text};
 
 use std::io;
 
