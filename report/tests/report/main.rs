@@ -1,0 +1,5 @@
+//! Whole reports, rendered.
+
+mod golden;
+mod properties;
+mod samples;
