@@ -8,7 +8,7 @@ use super::TextStyle;
 use super::fields::Detail;
 use super::findings::{Entry, Layout, NotTold, aligned};
 use super::page::{Ink, Margin, Page};
-use crate::statement::unseen;
+use crate::statement::{skipped, unseen};
 use crate::words::{count, number, padded, plain, quoted, shorten, width};
 
 /// Columns that the last column of the table needs to be worth having.
@@ -246,15 +246,10 @@ impl Row {
 }
 
 fn numbers(coverage: &Coverage) -> [u64; 5] {
-    let skipped = coverage
-        .skipped
-        .iter()
-        .map(|rule| rule.entries)
-        .fold(0, u64::saturating_add);
     [
         coverage.expected,
         coverage.verified,
-        skipped,
+        skipped(coverage),
         unseen(coverage),
         coverage.raced,
     ]

@@ -64,10 +64,10 @@ fn broken_into() -> Report {
             .field("digest", digest("cc11"), digest("dd22")),
         drift(Critical, Added, "users", "mallory")
             .meaning("a second account with uid 0")
-            .new("gid", 0_i64)
-            .new("home", "/home/mallory")
-            .new("shell", "/bin/bash")
-            .new("uid", 0_i64)
+            .came("gid", 0_i64)
+            .came("home", "/home/mallory")
+            .came("shell", "/bin/bash")
+            .came("uid", 0_i64)
             .related("d-files-modified-/etc/passwd"),
         drift(High, Modified, "files", "/etc/ssh/sshd_config").field("mode", 0o644_i64, 0o666_i64),
         drift(High, Modified, "files", "/etc/passwd").field("digest", digest("12"), digest("34")),
@@ -79,19 +79,19 @@ fn broken_into() -> Report {
         ),
         drift(High, Unseen, "files", "/var/lib/private/key")
             .field("digest", digest("77"), "")
-            .new("unseen", Value::list(["digest: permission denied"])),
-        drift(Medium, Removed, "files", "/usr/share/bash-completion").old("type", "directory"),
+            .came("unseen", Value::list(["digest: permission denied"])),
+        drift(Medium, Removed, "files", "/usr/share/bash-completion").went("type", "directory"),
         drift(Medium, Removed, "packages", "auditd")
-            .old("version", "1:3.0.9-1")
-            .old("arch", "amd64"),
+            .went("version", "1:3.0.9-1")
+            .went("arch", "amd64"),
         drift(Low, Modified, "files", "/etc/motd").field("mtime", 1_700_000_000_i64, 1_750_000_000_i64),
         drift(Info, Added, "packages", "htop")
-            .new("version", "3.2.2-2")
-            .new("arch", "amd64"),
+            .came("version", "3.2.2-2")
+            .came("arch", "amd64"),
     ];
     for number in 0..312 {
         let key = format!("/usr/share/bash-completion/{number}");
-        drifts.push(drift(Medium, Removed, "files", key.as_str()).old("type", "file"));
+        drifts.push(drift(Medium, Removed, "files", key.as_str()).went("type", "file"));
     }
     let mut coverage = with_blind_spots();
     coverage[0].verified -= 313;
@@ -183,7 +183,7 @@ fn a_hundred_drifts_fold() -> io::Result<()> {
             format!("/opt/new/{number:03}"),
         ));
     }
-    drifts.push(drift(Severity::Low, ChangeKind::Added, "files", "/opt/new").new("mode", 0o755_i64));
+    drifts.push(drift(Severity::Low, ChangeKind::Added, "files", "/opt/new").came("mode", 0o755_i64));
     let report = report(full_coverage(), drifts);
     golden(
         "folding.txt",
@@ -256,8 +256,8 @@ fn long_values() -> io::Result<()> {
             Value::list(members.clone()),
         ),
         drift(Severity::Medium, ChangeKind::Added, "groups", "wide")
-            .new("gid", 7_i64)
-            .new("members", Value::list(members)),
+            .came("gid", 7_i64)
+            .came("members", Value::list(members)),
         drift(
             Severity::Medium,
             ChangeKind::Modified,

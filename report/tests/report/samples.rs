@@ -89,8 +89,8 @@ pub(crate) trait Build: Sized {
     fn meaning(self, meaning: &str) -> Self;
     fn related(self, id: &str) -> Self;
     fn field(self, name: &str, old: impl Into<Value>, new: impl Into<Value>) -> Self;
-    fn old(self, name: &str, old: impl Into<Value>) -> Self;
-    fn new(self, name: &str, new: impl Into<Value>) -> Self;
+    fn went(self, name: &str, old: impl Into<Value>) -> Self;
+    fn came(self, name: &str, new: impl Into<Value>) -> Self;
 }
 
 impl Build for Drift {
@@ -114,7 +114,7 @@ impl Build for Drift {
         self
     }
 
-    fn old(mut self, name: &str, old: impl Into<Value>) -> Self {
+    fn went(mut self, name: &str, old: impl Into<Value>) -> Self {
         self.fields.push(FieldChange {
             name: name.to_owned(),
             expected: Some(old.into()),
@@ -123,7 +123,7 @@ impl Build for Drift {
         self
     }
 
-    fn new(mut self, name: &str, new: impl Into<Value>) -> Self {
+    fn came(mut self, name: &str, new: impl Into<Value>) -> Self {
         self.fields.push(FieldChange {
             name: name.to_owned(),
             expected: None,
