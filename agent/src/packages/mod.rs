@@ -5,6 +5,7 @@
 
 pub mod dpkg;
 pub mod lines;
+pub mod version;
 
 use crate::tree::{Tree, TreeError};
 
