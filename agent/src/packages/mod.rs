@@ -6,6 +6,7 @@
 pub mod apk;
 pub mod dpkg;
 pub mod lines;
+pub mod pacman;
 pub mod version;
 
 use crate::tree::{Tree, TreeError};
