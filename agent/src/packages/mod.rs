@@ -3,6 +3,13 @@
 //! Each ecosystem has one file (or folder) that turns its database into [`Installed`]: packages for the
 //! `packages` section, and declared files for the audit against the vendor (`--baseline vendor`).
 
+pub mod alternatives;
+pub mod apk;
+pub mod dpkg;
+pub mod lines;
+pub mod pacman;
+pub mod version;
+
 use crate::tree::{Tree, TreeError};
 
 /// The package managers that driftcheck reads.

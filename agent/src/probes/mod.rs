@@ -2,6 +2,8 @@
 //!
 //! To add one: a file here, its `mod` line, and its line in [`PROBES`]. Nothing else needs to know.
 
+mod packages;
+
 use std::collections::BTreeSet;
 
 use baseline_format::Entry;
@@ -29,7 +31,7 @@ pub trait Probe: Sync {
 }
 
 /// The probes, in section order.
-pub const PROBES: &[&dyn Probe] = &[];
+pub const PROBES: &[&dyn Probe] = &[&packages::Packages];
 
 /// Facts of one section as a probe finds them, in any order.
 #[derive(Debug, Default)]
