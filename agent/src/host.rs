@@ -25,7 +25,8 @@ pub fn describe(tree: &LiveTree, root: &[u8]) -> Host {
     };
     let running = || {
         let name = rustix::system::uname();
-        tree.is_running_system().then(|| OsText::new(name.nodename().to_bytes()))
+        tree.is_running_system()
+            .then(|| OsText::new(name.nodename().to_bytes()))
     };
     Host {
         root: OsText::new(root),
@@ -37,7 +38,10 @@ pub fn describe(tree: &LiveTree, root: &[u8]) -> Host {
 
 /// `ID` and `VERSION_ID` of os-release(5).
 fn system(tree: &dyn Tree) -> Option<OsText> {
-    let text = tree.read(b"/etc/os-release", SHORT).or_else(|_| tree.read(b"/usr/lib/os-release", SHORT)).ok()?;
+    let text = tree
+        .read(b"/etc/os-release", SHORT)
+        .or_else(|_| tree.read(b"/usr/lib/os-release", SHORT))
+        .ok()?;
     let value = |name: &[u8]| {
         text.split(|byte| *byte == b'\n')
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(b"="))
@@ -72,7 +76,9 @@ pub fn owners(tree: &dyn Tree) -> Owners {
         let text = tree.read(path, ACCOUNTS).unwrap_or_default();
         for line in text.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b':');
-            let (Some(name), Some(id)) = (fields.next(), fields.nth(1)) else { continue };
+            let (Some(name), Some(id)) = (fields.next(), fields.nth(1)) else {
+                continue;
+            };
             if let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()) {
                 // The first name of a number is the one that programs show.
                 names.entry(id).or_insert_with(|| name.to_vec());
@@ -80,7 +86,10 @@ pub fn owners(tree: &dyn Tree) -> Owners {
         }
         names
     };
-    Owners { users: names(b"/etc/passwd"), groups: names(b"/etc/group") }
+    Owners {
+        users: names(b"/etc/passwd"),
+        groups: names(b"/etc/group"),
+    }
 }
 
 /// Bytes as a path of this machine.
@@ -96,7 +105,10 @@ pub fn path_below(root: &[u8], file: &[u8]) -> Option<Vec<u8>> {
     // The file may not be there yet; its directory is.
     let path = as_path(file);
     let file = canonical(file).or_else(|| {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         Some(std::fs::canonicalize(parent).ok()?.join(path.file_name()?))
     })?;
     let below = file.strip_prefix(canonical(root)?).ok()?;

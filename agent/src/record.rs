@@ -55,8 +55,10 @@ const NAMED: usize = 200;
 
 /// Records a baseline. The file appears under its name only when it is complete and on disk.
 pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure> {
-    let tree = LiveTree::open(&settings.root)
-        .map_err(|why| Failure::Root { path: OsText::new(&settings.root), why })?;
+    let tree = LiveTree::open(&settings.root).map_err(|why| Failure::Root {
+        path: OsText::new(&settings.root),
+        why,
+    })?;
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
     check_sections(&settings.sections, known).map_err(|why| Failure::Usage(why.to_string()))?;
     // Neither what is being written nor what it replaces is part of the image.
@@ -64,7 +66,10 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         .iter()
         .filter_map(|path| host::path_below(&settings.root, path))
         .collect();
-    let built_in = header::Scope { include: Vec::new(), exclude: Scope::built_in() };
+    let built_in = header::Scope {
+        include: Vec::new(),
+        exclude: Scope::built_in(),
+    };
     let scope = Scope::new(&built_in, &settings.exclude, &settings.include, &own).map_err(Failure::Glob)?;
     let header = Header {
         format: FORMAT_VERSION,
@@ -73,7 +78,10 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         scope: header_scope(&scope),
     };
     let output = Output::create(&settings.output)?;
-    let failed = |why| Failure::Write { path: OsText::new(&settings.output), why };
+    let failed = |why| Failure::Write {
+        path: OsText::new(&settings.output),
+        why,
+    };
     let mut recording = Recording {
         writer: BaselineWriter::new(&header, output).map_err(failed)?,
         failed: None,
@@ -97,18 +105,35 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
             return Err(failed(why));
         }
     }
-    let Recording { writer, unseen, unseen_total, mounts, .. } = recording;
+    let Recording {
+        writer,
+        unseen,
+        unseen_total,
+        mounts,
+        ..
+    } = recording;
     let (output, end) = writer.finish().map_err(failed)?;
     output.commit().map_err(|why| failed(WriteError::Io(why)))?;
-    Ok(Recorded { end, unseen, unseen_total, mounts })
+    Ok(Recorded {
+        end,
+        unseen,
+        unseen_total,
+        mounts,
+    })
 }
 
 /// All sections, or those that were asked for, sorted by name.
 fn sections(wanted: &[String]) -> Vec<SectionInfo> {
-    let files = SectionInfo { name: FILES.to_owned(), revision: scan::REVISION };
+    let files = SectionInfo {
+        name: FILES.to_owned(),
+        revision: scan::REVISION,
+    };
     let mut sections: Vec<SectionInfo> = PROBES
         .iter()
-        .map(|probe| SectionInfo { name: probe.section().to_owned(), revision: probe.revision() })
+        .map(|probe| SectionInfo {
+            name: probe.section().to_owned(),
+            revision: probe.revision(),
+        })
         .chain([files])
         .filter(|section| wanted.is_empty() || wanted.contains(&section.name))
         .collect();
@@ -132,7 +157,9 @@ impl Recording {
         scope: &Arc<Scope>,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let plan = Everything { size_limit: settings.size_limit };
+        let plan = Everything {
+            size_limit: settings.size_limit,
+        };
         let scan = scan::Settings {
             plan: &plan,
             scope: Arc::clone(scope),
@@ -140,7 +167,10 @@ impl Recording {
             depth: settings.depth,
             progress,
         };
-        let root = tree.root().map_err(|why| Failure::Root { path: OsText::new(&settings.root), why })?;
+        let root = tree.root().map_err(|why| Failure::Root {
+            path: OsText::new(&settings.root),
+            why,
+        })?;
         scan::run(root, &scan, self).map_err(Failure::Scan)?;
         Ok(())
     }
@@ -150,7 +180,8 @@ impl Recording {
             self.unseen_total += 1;
             if self.unseen.len() < NAMED {
                 let key = OsText::parse(&line.key()).unwrap_or_default();
-                self.unseen.push((line.section().to_owned(), Unseen { key, why: note }));
+                self.unseen
+                    .push((line.section().to_owned(), Unseen { key, why: note }));
             }
         }
         if line.as_str().contains("\"mount\":")
@@ -175,14 +206,28 @@ impl Observer for Recording {
 /// Where a baseline goes: standard output, or a file that is named when it is complete.
 enum Output {
     Standard(io::Stdout),
-    File { file: BufWriter<File>, partial: PathBuf, path: PathBuf, done: bool },
+    File {
+        file: BufWriter<File>,
+        partial: PathBuf,
+        path: PathBuf,
+        done: bool,
+    },
 }
 
 /// The name of a file that is not complete yet: beside the target, so that the rename is one step.
 fn partial_name(path: &[u8]) -> Vec<u8> {
-    let name_at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let name_at = path
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
     let (directory, name) = path.split_at(name_at);
-    [directory, b".", name, format!(".{}.partial", std::process::id()).as_bytes()].concat()
+    [
+        directory,
+        b".",
+        name,
+        format!(".{}.partial", std::process::id()).as_bytes(),
+    ]
+    .concat()
 }
 
 impl Output {
@@ -190,21 +235,38 @@ impl Output {
         if path == b"-" {
             return Ok(Self::Standard(io::stdout()));
         }
-        let failed = |why| Failure::Write { path: OsText::new(path), why: WriteError::Io(why) };
+        let failed = |why| Failure::Write {
+            path: OsText::new(path),
+            why: WriteError::Io(why),
+        };
         let path_buf = host::as_path(path).to_path_buf();
         if path_buf.file_name().is_none() || path_buf.is_dir() {
             return Err(failed(io::Error::other("it is a directory; name a file")));
         }
         let partial = host::as_path(&partial_name(path)).to_path_buf();
-        let file = File::options().write(true).create_new(true).open(&partial).map_err(failed)?;
-        Ok(Self::File { file: BufWriter::with_capacity(128 << 10, file), partial, path: path_buf, done: false })
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&partial)
+            .map_err(failed)?;
+        Ok(Self::File {
+            file: BufWriter::with_capacity(128 << 10, file),
+            partial,
+            path: path_buf,
+            done: false,
+        })
     }
 
     /// Puts the file on disk and gives it its name.
     fn commit(mut self) -> io::Result<()> {
         match &mut self {
             Self::Standard(out) => out.flush(),
-            Self::File { file, partial, path, done } => {
+            Self::File {
+                file,
+                partial,
+                path,
+                done,
+            } => {
                 file.flush()?;
                 file.get_ref().sync_all()?;
                 fs::rename(&*partial, &*path)?;
@@ -235,7 +297,10 @@ impl Write for Output {
 impl Drop for Output {
     /// An incomplete file does not stay.
     fn drop(&mut self) {
-        if let Self::File { partial, done: false, .. } = self {
+        if let Self::File {
+            partial, done: false, ..
+        } = self
+        {
             fs::remove_file(partial).ok();
         }
     }

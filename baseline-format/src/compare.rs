@@ -87,7 +87,12 @@ pub struct Comparer<R> {
 impl<R: Reference> Comparer<R> {
     /// Compares with `reference`; attributes named in `informative` are not compared.
     pub const fn new(reference: R, attributes: Attributes, informative: &'static [&'static str]) -> Self {
-        Self { reference, attributes, informative, hidden: [None, None] }
+        Self {
+            reference,
+            attributes,
+            informative,
+            hidden: [None, None],
+        }
     }
 
     /// The reference.
@@ -169,7 +174,9 @@ impl<R: Reference> Comparer<R> {
             .collect();
         let is_blind = |name: &str| {
             blind.iter().any(|(note, _)| {
-                note.as_str().split_once(": ").is_some_and(|(what, _)| what == name || what == ALL)
+                note.as_str()
+                    .split_once(": ")
+                    .is_some_and(|(what, _)| what == name || what == ALL)
             })
         };
         let (mut left, mut right) = (expected.attributes().peekable(), observed.attributes().peekable());
@@ -182,12 +189,17 @@ impl<R: Reference> Comparer<R> {
             };
             let was = if order.is_le() { left.next() } else { None };
             let is = if order.is_ge() { right.next() } else { None };
-            let Some(name) = was.as_ref().or(is.as_ref()).map(|(name, _)| name.as_ref()) else { break };
+            let Some(name) = was.as_ref().or(is.as_ref()).map(|(name, _)| name.as_ref()) else {
+                break;
+            };
             let undeclared = self.attributes == Attributes::Declared && was.is_none();
             if name == UNSEEN || undeclared {
                 continue;
             }
-            let (was, is) = (was.as_ref().map(|(_, value)| *value), is.as_ref().map(|(_, value)| *value));
+            let (was, is) = (
+                was.as_ref().map(|(_, value)| *value),
+                is.as_ref().map(|(_, value)| *value),
+            );
             if was != is {
                 let into = match is_blind(name) {
                     _ if self.informative.contains(&name) => &mut aside,
@@ -208,7 +220,12 @@ impl<R: Reference> Comparer<R> {
         findings.met(observed, !own_blindness);
         if own_blindness {
             let fields = blind_fields(unseen, &blind);
-            findings.change(Change { section: section.to_owned(), key: key.clone(), kind: ChangeKind::Unseen, fields });
+            findings.change(Change {
+                section: section.to_owned(),
+                key: key.clone(),
+                kind: ChangeKind::Unseen,
+                fields,
+            });
         }
         if !modified.is_empty() {
             findings.change(Change {
@@ -232,7 +249,9 @@ fn place_order(left: &Line<'_>, right: &Line<'_>) -> Ordering {
     if left.place() == right.place() {
         return Ordering::Equal;
     }
-    left.section().cmp(right.section()).then_with(|| compare_keys(&left.key(), &right.key()))
+    left.section()
+        .cmp(right.section())
+        .then_with(|| compare_keys(&left.key(), &right.key()))
 }
 
 /// Whether a line has a look at all to be one that hides what is below it; false for nearly all.
@@ -269,7 +288,8 @@ fn enter(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) {
 /// Tells the hidden parts that `line` is not in.
 fn leave(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, findings: &mut dyn Findings) {
     for slot in hidden {
-        let inside = |part: &Hidden| part.section == line.section() && is_below(&line.key(), part.key.as_str());
+        let inside =
+            |part: &Hidden| part.section == line.section() && is_below(&line.key(), part.key.as_str());
         if slot.as_ref().is_some_and(|part| !inside(part))
             && let Some(part) = slot.take()
         {
@@ -291,7 +311,8 @@ fn count_hidden(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) -
 
 /// The change of an entry that only one side has: all its attributes.
 fn whole(line: &Line<'_>, kind: ChangeKind) -> Change {
-    let kind = if kind == ChangeKind::Added && line.unseen().iter().any(|note| note.as_str().starts_with(ALL)) {
+    let kind = if kind == ChangeKind::Added && line.unseen().iter().any(|note| note.as_str().starts_with(ALL))
+    {
         ChangeKind::Unseen
     } else {
         kind
@@ -322,13 +343,25 @@ fn field(name: &str, expected: Option<RawValue<'_>>, actual: Option<RawValue<'_>
 /// The fields of an unseen entry: what was expected of the blind attributes, and why they are blind.
 fn blind_fields(mut fields: Vec<FieldChange>, blind: &[(OsText, Side)]) -> Vec<FieldChange> {
     for side in [Side::Reference, Side::Observed] {
-        let notes: Vec<OsText> = blind.iter().filter(|(_, of)| *of == side).map(|(note, _)| note.clone()).collect();
+        let notes: Vec<OsText> = blind
+            .iter()
+            .filter(|(_, of)| *of == side)
+            .map(|(note, _)| note.clone())
+            .collect();
         if notes.is_empty() {
             continue;
         }
         let value = Some(crate::Value::List(notes));
-        let (expected, actual) = if side == Side::Reference { (value, None) } else { (None, value) };
-        fields.push(FieldChange { name: UNSEEN.to_owned(), expected, actual });
+        let (expected, actual) = if side == Side::Reference {
+            (value, None)
+        } else {
+            (None, value)
+        };
+        fields.push(FieldChange {
+            name: UNSEEN.to_owned(),
+            expected,
+            actual,
+        });
     }
     fields
 }
@@ -392,7 +425,9 @@ mod tests {
         let mut comparer = Comparer::new(Stream::new(expected), attributes, &["mtime"]);
         for entry in observed {
             let bytes = entry.to_line();
-            comparer.observe(&Line::parse(&bytes).unwrap(), &mut told).unwrap();
+            comparer
+                .observe(&Line::parse(&bytes).unwrap(), &mut told)
+                .unwrap();
         }
         comparer.finish(&mut told).unwrap();
         told
@@ -403,44 +438,72 @@ mod tests {
     }
 
     fn kinds(told: &Told) -> Vec<(&str, ChangeKind)> {
-        told.changes.iter().map(|change| (change.key.as_str(), change.kind)).collect()
+        told.changes
+            .iter()
+            .map(|change| (change.key.as_str(), change.kind))
+            .collect()
     }
 
     #[test]
     fn tells_each_kind() {
         let told = compare(
             &[file("/a", "0644"), file("/b", "0644"), file("/c", "0644")],
-            &[file("/b", "0600"), file("/c", "0644").with("mtime", 8i64), file("/d", "0644")],
+            &[
+                file("/b", "0600"),
+                file("/c", "0644").with("mtime", 8i64),
+                file("/d", "0644"),
+            ],
             Attributes::All,
         );
         assert_eq!(
             kinds(&told),
-            [("/a", ChangeKind::Removed), ("/b", ChangeKind::Modified), ("/d", ChangeKind::Added)]
+            [
+                ("/a", ChangeKind::Removed),
+                ("/b", ChangeKind::Modified),
+                ("/d", ChangeKind::Added)
+            ]
         );
         assert_eq!(
             told.changes[1].fields,
-            [FieldChange { name: "mode".into(), expected: Some("0644".into()), actual: Some("0600".into()) }]
+            [FieldChange {
+                name: "mode".into(),
+                expected: Some("0644".into()),
+                actual: Some("0600".into())
+            }]
         );
         assert_eq!(told.verified, 2);
     }
 
     #[test]
     fn blind_directory_is_not_a_massacre() {
-        let expected = [file("/d", "0755"), file("/d/a", "0644"), file("/d/b", "0644"), file("/e", "0644")];
-        let observed = [file("/d", "0755").unseen(BELOW, "permission denied"), file("/e", "0644")];
+        let expected = [
+            file("/d", "0755"),
+            file("/d/a", "0644"),
+            file("/d/b", "0644"),
+            file("/e", "0644"),
+        ];
+        let observed = [
+            file("/d", "0755").unseen(BELOW, "permission denied"),
+            file("/e", "0644"),
+        ];
         let told = compare(&expected, &observed, Attributes::All);
         assert_eq!(kinds(&told), []);
         assert_eq!(told.hidden.len(), 1);
         assert_eq!((told.hidden[0].entries, told.hidden[0].side), (2, Side::Observed));
         let told = compare(&observed, &expected, Attributes::All);
         assert_eq!(kinds(&told), []);
-        assert_eq!((told.hidden[0].entries, told.hidden[0].side), (2, Side::Reference));
+        assert_eq!(
+            (told.hidden[0].entries, told.hidden[0].side),
+            (2, Side::Reference)
+        );
     }
 
     #[test]
     fn a_mount_hides_the_directory_and_all_below() {
         let expected = [file("/p", "0555"), file("/p/x", "0644")];
-        let observed = [Entry::new("files", "/p").with("type", "directory").with(MOUNT, "proc")];
+        let observed = [Entry::new("files", "/p")
+            .with("type", "directory")
+            .with(MOUNT, "proc")];
         let told = compare(&expected, &observed, Attributes::All);
         assert_eq!(kinds(&told), []);
         assert_eq!(told.hidden[0].mount.as_deref(), Some("proc"));
@@ -449,12 +512,22 @@ mod tests {
 
     #[test]
     fn what_is_unseen_is_neither_same_nor_different() {
-        let expected = [file("/a", "0644").with("digest", "sha256:1"), file("/b", "0644").with("digest", "sha256:2")];
-        let observed = [file("/a", "0600").unseen("digest", "permission denied"), file("/b", "0644").unseen(ALL, "raced")];
+        let expected = [
+            file("/a", "0644").with("digest", "sha256:1"),
+            file("/b", "0644").with("digest", "sha256:2"),
+        ];
+        let observed = [
+            file("/a", "0600").unseen("digest", "permission denied"),
+            file("/b", "0644").unseen(ALL, "raced"),
+        ];
         let told = compare(&expected, &observed, Attributes::All);
         assert_eq!(
             kinds(&told),
-            [("/a", ChangeKind::Unseen), ("/a", ChangeKind::Modified), ("/b", ChangeKind::Unseen)]
+            [
+                ("/a", ChangeKind::Unseen),
+                ("/a", ChangeKind::Modified),
+                ("/b", ChangeKind::Unseen)
+            ]
         );
         assert_eq!(told.verified, 0);
         assert_eq!(told.changes[0].fields[0].name, "digest");
@@ -472,7 +545,8 @@ mod tests {
 
     #[test]
     fn equal_drifts_have_equal_ids() {
-        let id = |mode: &str| compare(&[file("/a", "0644")], &[file("/a", mode)], Attributes::All).changes[0].id();
+        let id =
+            |mode: &str| compare(&[file("/a", "0644")], &[file("/a", mode)], Attributes::All).changes[0].id();
         assert_eq!(id("0600"), id("0600"));
         assert_ne!(id("0600"), id("0601"));
     }
@@ -483,7 +557,8 @@ mod tests {
             let mut entries: Vec<Entry> = entries
                 .into_iter()
                 .map(|((section, key), value)| {
-                    Entry::new(["files", "users"][usize::from(section)], key).with("value", Value::Integer(value))
+                    Entry::new(["files", "users"][usize::from(section)], key)
+                        .with("value", Value::Integer(value))
                 })
                 .collect();
             entries.sort_by(|a, b| {

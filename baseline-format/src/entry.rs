@@ -30,7 +30,11 @@ pub struct Entry {
 impl Entry {
     /// An entry without attributes.
     pub fn new(section: impl Into<Cow<'static, str>>, key: impl Into<OsText>) -> Self {
-        Self { section: section.into(), key: key.into(), attributes: Vec::new() }
+        Self {
+            section: section.into(),
+            key: key.into(),
+            attributes: Vec::new(),
+        }
     }
 
     /// Adds or replaces one attribute.
@@ -76,7 +80,10 @@ impl Entry {
     /// The value of an attribute.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        let at = self.attributes.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        let at = self
+            .attributes
+            .binary_search_by(|(known, _)| known.as_ref().cmp(name))
+            .ok()?;
         Some(&self.attributes[at].1)
     }
 
@@ -185,7 +192,10 @@ pub fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn push_json_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    if bytes.iter().all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')) {
+    if bytes
+        .iter()
+        .all(|byte| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\'))
+    {
         out.push(b'"');
         out.extend_from_slice(bytes);
         out.push(b'"');

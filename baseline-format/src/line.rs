@@ -53,7 +53,11 @@ impl<'a> Line<'a> {
         if scan.at != bytes.len() {
             return Err(Malformed::at(scan.at, "text after the entry"));
         }
-        Ok(Self { text, section_end: section, key_end })
+        Ok(Self {
+            text,
+            section_end: section,
+            key_end,
+        })
     }
 
     /// Takes a line that this process has built itself with [`crate::LineBuilder`] or read through
@@ -61,9 +65,16 @@ impl<'a> Line<'a> {
     #[must_use]
     pub fn trusted(text: &'a str) -> Option<Self> {
         let section_end = text.get(2..)?.find('"')? + 2;
-        let mut scan = Scan { bytes: text.as_bytes(), at: section_end + 2 };
+        let mut scan = Scan {
+            bytes: text.as_bytes(),
+            at: section_end + 2,
+        };
         scan.text().ok()?;
-        Some(Self { text, section_end, key_end: scan.at })
+        Some(Self {
+            text,
+            section_end,
+            key_end: scan.at,
+        })
     }
 
     /// The whole line, without its line end.
@@ -93,13 +104,18 @@ impl<'a> Line<'a> {
     /// The attributes, sorted by name.
     #[must_use]
     pub fn attributes(&self) -> RawAttributes<'a> {
-        RawAttributes { text: self.text, at: self.key_end + 2 }
+        RawAttributes {
+            text: self.text,
+            at: self.key_end + 2,
+        }
     }
 
     /// One attribute.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<RawValue<'a>> {
-        self.attributes().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.attributes()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 
     /// What of the entry was not seen, as `WHAT: WHY` notes.
@@ -121,9 +137,14 @@ impl<'a> Line<'a> {
         if self.text.contains("\"mount\":")
             && let Some(kind) = self.get(MOUNT)
         {
-            return Some(format!("another file system ({}) is mounted there", kind.decode()));
+            return Some(format!(
+                "another file system ({}) is mounted there",
+                kind.decode()
+            ));
         }
-        self.unseen().iter().find_map(|note| Some(note.as_str().strip_prefix(BELOW)?.strip_prefix(": ")?.to_owned()))
+        self.unseen()
+            .iter()
+            .find_map(|note| Some(note.as_str().strip_prefix(BELOW)?.strip_prefix(": ")?.to_owned()))
     }
 
     /// The entry as a value.
@@ -171,7 +192,10 @@ impl<'a> Iterator for RawAttributes<'a> {
     type Item = (Cow<'a, str>, RawValue<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut scan = Scan { bytes: self.text.as_bytes(), at: self.at };
+        let mut scan = Scan {
+            bytes: self.text.as_bytes(),
+            at: self.at,
+        };
         if scan.peek() == Some(b',') {
             scan.at += 1;
         }
@@ -218,7 +242,11 @@ fn unquote(quoted: &str) -> Cow<'_, str> {
     let mut text = String::with_capacity(inner.len());
     let mut characters = inner.chars();
     while let Some(character) = characters.next() {
-        text.push(if character == '\\' { characters.next().unwrap_or('\\') } else { character });
+        text.push(if character == '\\' {
+            characters.next().unwrap_or('\\')
+        } else {
+            character
+        });
     }
     Cow::Owned(text)
 }
@@ -246,12 +274,18 @@ impl Scan<'_> {
     /// The rest of a section's name after its opening quote; returns where the name ends.
     fn section(&mut self) -> Result<usize, Malformed> {
         let start = self.at;
-        while self.peek().is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
+        while self
+            .peek()
+            .is_some_and(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        {
             self.at += 1;
         }
         let end = self.at;
         if end == start {
-            return Err(Malformed::at(start, "section name is empty or has a character other than a-z, 0-9, -"));
+            return Err(Malformed::at(
+                start,
+                "section name is empty or has a character other than a-z, 0-9, -",
+            ));
         }
         self.expect(b"\"")?;
         Ok(end)
@@ -375,7 +409,10 @@ impl Scan<'_> {
             }
             _ => {
                 let start = self.at;
-                while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+                while self
+                    .peek()
+                    .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+                {
                     self.at += 1;
                 }
                 if self.at == start {
@@ -398,7 +435,8 @@ mod tests {
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::Integer),
             any::<Vec<u8>>().prop_map(|bytes| Value::bytes(&bytes)),
-            prop::collection::vec(any::<Vec<u8>>().prop_map(|bytes| OsText::new(&bytes)), 0..4).prop_map(Value::List),
+            prop::collection::vec(any::<Vec<u8>>().prop_map(|bytes| OsText::new(&bytes)), 0..4)
+                .prop_map(Value::List),
             Just(Value::Other(serde_json::json!({"later": [1, null, {"x": 1.5}]}))),
             Just(Value::Other(serde_json::Value::Null)),
         ]

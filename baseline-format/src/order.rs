@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn components_not_characters() {
-        let sorted = ["/", "/a", "/a/b", "/a/b/c", "/a/c", "/a b", "/a.b", "/a\\xff", "/b"];
+        let sorted = [
+            "/", "/a", "/a/b", "/a/b/c", "/a/c", "/a b", "/a.b", "/a\\xff", "/b",
+        ];
         for pair in sorted.windows(2) {
             assert_eq!(compare_keys(pair[0], pair[1]), Ordering::Less, "{pair:?}");
         }
@@ -65,7 +67,13 @@ mod tests {
         assert!(is_below("/a/b", "/a"));
         assert!(is_below("/a/b/c", "/a"));
         assert!(is_below("/a", "/"));
-        for (key, above) in [("/a", "/a"), ("/ab", "/a"), ("/", "/"), ("/a.b/c", "/a"), ("/a", "/a/b")] {
+        for (key, above) in [
+            ("/a", "/a"),
+            ("/ab", "/a"),
+            ("/", "/"),
+            ("/a.b/c", "/a"),
+            ("/a", "/a/b"),
+        ] {
             assert!(!is_below(key, above), "{key} {above}");
         }
     }

@@ -113,7 +113,9 @@ fn push_escaped(byte: u8, out: &mut String) {
 
 /// The byte of a `\xHH` at the start of `rest`; `None` for anything else.
 fn escaped_byte(rest: &[u8]) -> Option<u8> {
-    let [b'\\', b'x', high, low, ..] = rest else { return None };
+    let [b'\\', b'x', high, low, ..] = rest else {
+        return None;
+    };
     let digit = |hex: u8| match hex {
         b'0'..=b'9' => Some(hex - b'0'),
         b'a'..=b'f' => Some(hex - b'a' + 10),
@@ -178,7 +180,16 @@ mod tests {
 
     #[test]
     fn second_spellings_are_refused() {
-        for text in ["a\\x61", "\\xFF", "\\", "\\x", "\\x0", "tab\there", "\\xc3\\xbc", "\u{202e}"] {
+        for text in [
+            "a\\x61",
+            "\\xFF",
+            "\\",
+            "\\x",
+            "\\x0",
+            "tab\there",
+            "\\xc3\\xbc",
+            "\u{202e}",
+        ] {
             assert_eq!(OsText::parse(text), None, "{text:?}");
         }
         assert!(OsText::parse("\\x5c\\xff").is_some());

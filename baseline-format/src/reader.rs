@@ -43,25 +43,46 @@ impl<R: BufRead> BaselineReader<R> {
         }
         let mut decoder = Decoder::with_buffer(input)?.single_frame();
         decoder.window_log_max(WINDOW_LOG)?;
-        let mut input = Lines { decoder: Some(decoder), buffer: Vec::new(), start: 0, end: 0, number: 0 };
+        let mut input = Lines {
+            decoder: Some(decoder),
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            number: 0,
+        };
         let line = input.next()?.ok_or(ReadError::Truncated { after: 0 })?;
         let bytes = &input.buffer[line];
         if !bytes.starts_with(b"{\"driftcheck-baseline\":") {
-            return Err(ReadError::Foreign("its first line is not the header of a baseline"));
+            return Err(ReadError::Foreign(
+                "its first line is not the header of a baseline",
+            ));
         }
-        let header_line = String::from_utf8(bytes.to_vec()).map_err(|_| ReadError::Foreign("its header is not UTF-8"))?;
+        let header_line =
+            String::from_utf8(bytes.to_vec()).map_err(|_| ReadError::Foreign("its header is not UTF-8"))?;
         let version: Version = serde_json::from_str(&header_line).map_err(ReadError::Header)?;
         if version.format > FORMAT_VERSION {
             return Err(ReadError::Version(version.format));
         }
         let header: Header = serde_json::from_str(&header_line).map_err(ReadError::Header)?;
-        let names: Vec<String> = header.sections.iter().map(|section| section.name.clone()).collect();
+        let names: Vec<String> = header
+            .sections
+            .iter()
+            .map(|section| section.name.clone())
+            .collect();
         if !names.is_sorted_by(|a, b| a < b) {
             return Err(ReadError::Sections);
         }
         let sums = Sums::new(&header_line, names.len());
-        let mut reader =
-            Self { input, header, header_line, names, sums, last_key: String::new(), current: None, end: None };
+        let mut reader = Self {
+            input,
+            header,
+            header_line,
+            names,
+            sums,
+            last_key: String::new(),
+            current: None,
+            end: None,
+        };
         reader.advance()?;
         Ok(reader)
     }
@@ -89,7 +110,9 @@ impl<R: BufRead> BaselineReader<R> {
         while self.current.is_some() {
             self.advance()?;
         }
-        self.end.ok_or(ReadError::Truncated { after: self.input.number })
+        self.end.ok_or(ReadError::Truncated {
+            after: self.input.number,
+        })
     }
 
     fn entry(&mut self, range: Range<usize>) -> Result<(), ReadError> {
@@ -101,12 +124,26 @@ impl<R: BufRead> BaselineReader<R> {
         if self.names.get(at).map(String::as_str) == Some(line.section()) {
             if self.sums.count > 0 && order::compare_keys(&self.last_key, &key).is_ge() {
                 let (after, found) = (self.last_key.clone(), key.into_owned());
-                return Err(ReadError::OutOfOrder { line: number, found, after });
+                return Err(ReadError::OutOfOrder {
+                    line: number,
+                    found,
+                    after,
+                });
             }
         } else {
-            match self.names.iter().skip(at + 1).position(|name| name == line.section()) {
+            match self
+                .names
+                .iter()
+                .skip(at + 1)
+                .position(|name| name == line.section())
+            {
                 Some(later) => self.sums.enter(at + 1 + later),
-                None => return Err(ReadError::WrongSection { line: number, section: line.section().to_owned() }),
+                None => {
+                    return Err(ReadError::WrongSection {
+                        line: number,
+                        section: line.section().to_owned(),
+                    });
+                }
             }
         }
         self.sums.line(line.as_str());
@@ -118,12 +155,14 @@ impl<R: BufRead> BaselineReader<R> {
 
     fn trailer(&mut self, range: Range<usize>) -> Result<(), ReadError> {
         let number = self.input.number;
-        let trailer: Trailer =
-            serde_json::from_slice(&self.input.buffer[range]).map_err(|why| ReadError::Trailer { line: number, why })?;
+        let trailer: Trailer = serde_json::from_slice(&self.input.buffer[range])
+            .map_err(|why| ReadError::Trailer { line: number, why })?;
         let found = self.sums.end(&self.names);
         for (said, is) in trailer.end.sections.iter().zip(&found.sections) {
             if said != is {
-                return Err(ReadError::SectionDiffers { section: is.name.clone() });
+                return Err(ReadError::SectionDiffers {
+                    section: is.name.clone(),
+                });
             }
         }
         if trailer.end != found {
@@ -147,7 +186,9 @@ impl<R: BufRead> Reference for BaselineReader<R> {
             return Ok(());
         }
         let Some(range) = self.input.next()? else {
-            return Err(ReadError::Truncated { after: self.input.number });
+            return Err(ReadError::Truncated {
+                after: self.input.number,
+            });
         };
         match self.input.buffer.get(range.start) {
             Some(b'{') => self.trailer(range),
@@ -158,7 +199,9 @@ impl<R: BufRead> Reference for BaselineReader<R> {
 
 impl<R: BufRead> fmt::Debug for BaselineReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BaselineReader").field("line", &self.input.number).finish_non_exhaustive()
+        f.debug_struct("BaselineReader")
+            .field("line", &self.input.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -193,7 +236,9 @@ impl<R: BufRead> Lines<R> {
                 return Ok(Some(range));
             }
             if self.end - self.start > LINE_LIMIT {
-                return Err(ReadError::TooLong { line: self.number + 1 });
+                return Err(ReadError::TooLong {
+                    line: self.number + 1,
+                });
             }
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -202,14 +247,22 @@ impl<R: BufRead> Lines<R> {
             if self.buffer.len() < self.end + CHUNK {
                 self.buffer.resize(self.end + CHUNK, 0);
             }
-            let Some(decoder) = &mut self.decoder else { return Ok(None) };
-            let read = decoder.read(&mut self.buffer[self.end..]).map_err(|why| ReadError::Damaged {
-                after: self.number,
-                why: why.to_string(),
-            })?;
+            let Some(decoder) = &mut self.decoder else {
+                return Ok(None);
+            };
+            let read = decoder
+                .read(&mut self.buffer[self.end..])
+                .map_err(|why| ReadError::Damaged {
+                    after: self.number,
+                    why: why.to_string(),
+                })?;
             self.end += read;
             if read == 0 {
-                return if self.end == 0 { Ok(None) } else { Err(ReadError::Truncated { after: self.number }) };
+                return if self.end == 0 {
+                    Ok(None)
+                } else {
+                    Err(ReadError::Truncated { after: self.number })
+                };
             }
         }
     }
@@ -220,9 +273,15 @@ impl<R: BufRead> Lines<R> {
         if self.next()?.is_some() {
             return Err(ReadError::AfterTrailer);
         }
-        let Some(decoder) = self.decoder.take() else { return Ok(()) };
+        let Some(decoder) = self.decoder.take() else {
+            return Ok(());
+        };
         let mut rest = decoder.finish();
-        if rest.fill_buf()?.is_empty() { Ok(()) } else { Err(ReadError::AfterTrailer) }
+        if rest.fill_buf()?.is_empty() {
+            Ok(())
+        } else {
+            Err(ReadError::AfterTrailer)
+        }
     }
 }
 
@@ -319,16 +378,27 @@ impl fmt::Display for ReadError {
                 write!(f, "line {line}: entries out of order: `{found}` after `{after}`")
             }
             Self::WrongSection { line, section } => {
-                write!(f, "line {line}: section `{section}` is not in the header, or had ended before")
+                write!(
+                    f,
+                    "line {line}: section `{section}` is not in the header, or had ended before"
+                )
             }
             Self::TooLong { line } => write!(f, "line {line}: longer than {LINE_LIMIT} bytes"),
-            Self::Damaged { after, why } => write!(f, "the compressed data is cut or broken after line {after}: {why}"),
+            Self::Damaged { after, why } => write!(
+                f,
+                "the compressed data is cut or broken after line {after}: {why}"
+            ),
             Self::Truncated { after } => write!(f, "cut: it ends after line {after}, before its trailer"),
             Self::Trailer { line, why } => write!(f, "line {line}: the trailer cannot be understood: {why}"),
             Self::SectionDiffers { section } => {
-                write!(f, "section `{section}` does not have the count and digest that the trailer gives")
+                write!(
+                    f,
+                    "section `{section}` does not have the count and digest that the trailer gives"
+                )
             }
-            Self::DigestDiffers => f.write_str("the digest over everything is not the one that the trailer gives"),
+            Self::DigestDiffers => {
+                f.write_str("the digest over everything is not the one that the trailer gives")
+            }
             Self::AfterTrailer => f.write_str("something follows the trailer"),
             Self::Io(why) => write!(f, "{why}"),
         }

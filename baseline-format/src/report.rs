@@ -296,11 +296,16 @@ pub struct FieldChange {
     /// The attribute's name.
     pub name: String,
     /// In the baseline; absent if it is not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub expected: Option<Value>,
     /// On the host; absent if it is not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub actual: Option<Value>,
+}
+
+/// A value that is there, also if it is a `null` that a newer release gave a meaning.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// How bad a drift is, worst first.

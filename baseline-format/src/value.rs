@@ -62,7 +62,10 @@ impl Value {
                 None => Self::Other(Json::String(text)),
             },
             Json::Array(items) => {
-                let texts = items.iter().map(|item| item.as_str().and_then(OsText::parse)).collect::<Option<Vec<_>>>();
+                let texts = items
+                    .iter()
+                    .map(|item| item.as_str().and_then(OsText::parse))
+                    .collect::<Option<Vec<_>>>();
                 texts.map_or(Self::Other(Json::Array(items)), Self::List)
             }
             other => Self::Other(other),
@@ -150,7 +153,9 @@ impl fmt::Display for Value {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Self::from_json(serde_json::Value::deserialize(deserializer)?) {
-            Self::Other(serde_json::Value::String(_)) => Err(D::Error::custom("text is not in its one spelling")),
+            Self::Other(serde_json::Value::String(_)) => {
+                Err(D::Error::custom("text is not in its one spelling"))
+            }
             value => Ok(value),
         }
     }

@@ -34,7 +34,11 @@ impl<W: Write> BaselineWriter<W> {
 
     /// Starts a baseline with a header line as it was read, so that what a newer release put there survives.
     pub fn with_header_line(header: &Header, line: &str, out: W) -> Result<Self, WriteError> {
-        let names: Vec<String> = header.sections.iter().map(|section| section.name.clone()).collect();
+        let names: Vec<String> = header
+            .sections
+            .iter()
+            .map(|section| section.name.clone())
+            .collect();
         if !names.is_sorted_by(|a, b| a < b) {
             return Err(WriteError::Sections);
         }
@@ -42,7 +46,12 @@ impl<W: Write> BaselineWriter<W> {
         encoder.include_checksum(true)?;
         encoder.write_all(line.as_bytes())?;
         encoder.write_all(b"\n")?;
-        Ok(Self { out: encoder, sums: Sums::new(line, names.len()), names, last_key: String::new() })
+        Ok(Self {
+            out: encoder,
+            sums: Sums::new(line, names.len()),
+            names,
+            last_key: String::new(),
+        })
     }
 
     /// Adds one entry, which must come after the last one in THE order.
@@ -50,15 +59,31 @@ impl<W: Write> BaselineWriter<W> {
         let key = line.key();
         let at = self.sums.section;
         if self.names.get(at).map(String::as_str) != Some(line.section()) {
-            let Some(later) = self.names.iter().skip(at + 1).position(|name| name == line.section()) else {
-                return Err(WriteError::out_of_order(self.names.get(at), &self.last_key, &line));
+            let Some(later) = self
+                .names
+                .iter()
+                .skip(at + 1)
+                .position(|name| name == line.section())
+            else {
+                return Err(WriteError::out_of_order(
+                    self.names.get(at),
+                    &self.last_key,
+                    &line,
+                ));
             };
             self.sums.enter(at + 1 + later);
         } else if self.sums.count > 0 && order::compare_keys(&self.last_key, &key).is_ge() {
-            return Err(WriteError::out_of_order(self.names.get(at), &self.last_key, &line));
+            return Err(WriteError::out_of_order(
+                self.names.get(at),
+                &self.last_key,
+                &line,
+            ));
         }
         if line.as_str().len() > LINE_LIMIT {
-            return Err(WriteError::TooLong { section: line.section().to_owned(), key: key.into_owned() });
+            return Err(WriteError::TooLong {
+                section: line.section().to_owned(),
+                key: key.into_owned(),
+            });
         }
         self.out.write_all(line.as_str().as_bytes())?;
         self.out.write_all(b"\n")?;
@@ -71,7 +96,8 @@ impl<W: Write> BaselineWriter<W> {
     /// Writes the trailer and ends the frame. Returns the sink, flushed, and the sums.
     pub fn finish(mut self) -> Result<(W, End), WriteError> {
         let end = self.sums.end(&self.names);
-        let line = serde_json::to_string(&Trailer { end: end.clone() }).map_err(|why| WriteError::Io(why.into()))?;
+        let line =
+            serde_json::to_string(&Trailer { end: end.clone() }).map_err(|why| WriteError::Io(why.into()))?;
         self.out.write_all(line.as_bytes())?;
         self.out.write_all(b"\n")?;
         let mut out = self.out.finish()?;
@@ -82,7 +108,9 @@ impl<W: Write> BaselineWriter<W> {
 
 impl<W: Write> fmt::Debug for BaselineWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BaselineWriter").field("last_key", &self.last_key).finish_non_exhaustive()
+        f.debug_struct("BaselineWriter")
+            .field("last_key", &self.last_key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -136,10 +164,18 @@ impl Sums {
         for (name, (entries, digest)) in names.iter().zip(&self.closed) {
             let digest = label(digest);
             all.update(format!("{name} {entries} {digest}\n").as_bytes());
-            sections.push(SectionSum { name: name.clone(), entries: *entries, digest });
+            sections.push(SectionSum {
+                name: name.clone(),
+                entries: *entries,
+                digest,
+            });
         }
         let entries = sections.iter().map(|section| section.entries).sum();
-        End { sections, entries, digest: label(&all.finalize_reset_array()) }
+        End {
+            sections,
+            entries,
+            digest: label(&all.finalize_reset_array()),
+        }
     }
 }
 
@@ -205,8 +241,12 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sections => f.write_str("the header's sections are not sorted by name"),
-            Self::OutOfOrder { last, refused } => write!(f, "entries out of order: `{refused}` after `{last}`"),
-            Self::TooLong { section, key } => write!(f, "the {section} entry `{key}` is longer than {LINE_LIMIT} bytes"),
+            Self::OutOfOrder { last, refused } => {
+                write!(f, "entries out of order: `{refused}` after `{last}`")
+            }
+            Self::TooLong { section, key } => {
+                write!(f, "the {section} entry `{key}` is longer than {LINE_LIMIT} bytes")
+            }
             Self::Io(why) => write!(f, "{why}"),
         }
     }

@@ -1,17 +1,33 @@
 //! Baseline files as a whole: they come back as written, and nothing but a whole file is taken for one.
-#![expect(clippy::unwrap_used, clippy::format_collect, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "tests fail by panicking"
+)]
 
 use std::io::Cursor;
 
 use baseline_format::header::{FORMAT_VERSION, Header, Image, Scope, SectionInfo};
-use baseline_format::{BaselineReader, BaselineWriter, Entry, Line, OsText, ReadError, Reference, WriteError};
+use baseline_format::{
+    BaselineReader, BaselineWriter, Entry, Line, OsText, ReadError, Reference, WriteError,
+};
 use proptest::prelude::*;
 
 fn header(sections: &[&str]) -> Header {
     Header {
         format: FORMAT_VERSION,
-        image: Image { name: Some("web".into()), source_kind: "directory".into(), ..Image::default() },
-        sections: sections.iter().map(|name| SectionInfo { name: (*name).into(), revision: 1 }).collect(),
+        image: Image {
+            name: Some("web".into()),
+            source_kind: "directory".into(),
+            ..Image::default()
+        },
+        sections: sections
+            .iter()
+            .map(|name| SectionInfo {
+                name: (*name).into(),
+                revision: 1,
+            })
+            .collect(),
         scope: Scope::default(),
     }
 }
@@ -31,14 +47,19 @@ fn read(bytes: &[u8]) -> Result<Vec<Entry>, ReadError> {
         entries.push(line.to_entry());
         reader.advance()?;
     }
-    assert!(reader.end().is_some(), "the last entry is only passed when the trailer has been verified");
+    assert!(
+        reader.end().is_some(),
+        "the last entry is only passed when the trailer has been verified"
+    );
     Ok(entries)
 }
 
 fn sample() -> (Vec<Entry>, Vec<u8>) {
     let entries: Vec<Entry> = vec![
         Entry::new("files", "/").with("type", "directory"),
-        Entry::new("files", OsText::new(b"/caf\xff")).with("digest", "sha256:00").with("size", 3i64),
+        Entry::new("files", OsText::new(b"/caf\xff"))
+            .with("digest", "sha256:00")
+            .with("size", 3i64),
         Entry::new("files", OsText::new(b"/caf\xfe/x")).with("size", 4i64),
         Entry::new("users", "root").with("uid", 0i64),
     ];
@@ -52,7 +73,11 @@ fn sample() -> (Vec<Entry>, Vec<u8>) {
 fn comes_back_as_written() {
     let (entries, bytes) = sample();
     assert_eq!(read(&bytes).unwrap(), entries);
-    assert_eq!(write(&header(&["files", "packages", "users"]), &entries), bytes, "the same entries, the same bytes");
+    assert_eq!(
+        write(&header(&["files", "packages", "users"]), &entries),
+        bytes,
+        "the same entries, the same bytes"
+    );
 }
 
 #[test]
@@ -65,7 +90,11 @@ fn an_empty_baseline_is_a_baseline() {
 fn every_cut_is_refused() {
     let (_, bytes) = sample();
     for length in 0..bytes.len() {
-        assert!(read(&bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
+        assert!(
+            read(&bytes[..length]).is_err(),
+            "cut to {length} of {}",
+            bytes.len()
+        );
     }
 }
 
@@ -87,17 +116,28 @@ fn what_follows_is_refused() {
     let (_, bytes) = sample();
     for tail in [&b"x"[..], &bytes[..], b"\0"] {
         let long = [&bytes[..], tail].concat();
-        assert!(matches!(read(&long), Err(ReadError::AfterTrailer | ReadError::Damaged { .. })));
+        assert!(matches!(
+            read(&long),
+            Err(ReadError::AfterTrailer | ReadError::Damaged { .. })
+        ));
     }
 }
 
 /// Packs lines as they are, without the writer's checks.
 fn forge(lines: &[String]) -> Vec<u8> {
-    zstd::encode_all(Cursor::new(lines.iter().map(|line| format!("{line}\n")).collect::<String>()), 3).unwrap()
+    zstd::encode_all(
+        Cursor::new(lines.iter().map(|line| format!("{line}\n")).collect::<String>()),
+        3,
+    )
+    .unwrap()
 }
 
 fn lines(bytes: &[u8]) -> Vec<String> {
-    String::from_utf8(zstd::decode_all(bytes).unwrap()).unwrap().lines().map(Into::into).collect()
+    String::from_utf8(zstd::decode_all(bytes).unwrap())
+        .unwrap()
+        .lines()
+        .map(Into::into)
+        .collect()
 }
 
 #[test]
@@ -119,7 +159,9 @@ fn reordered_doubled_lost_and_altered_lines_are_refused() {
     }
     let mut altered = good.clone();
     altered[2] = altered[2].replace("4}", "5}");
-    assert!(matches!(read(&forge(&altered)), Err(ReadError::SectionDiffers { section }) if section == "files"));
+    assert!(
+        matches!(read(&forge(&altered)), Err(ReadError::SectionDiffers { section }) if section == "files")
+    );
     let mut altered = good.clone();
     altered[0] = altered[0].replace("web", "wab");
     assert!(matches!(read(&forge(&altered)), Err(ReadError::DigestDiffers)));
@@ -132,13 +174,19 @@ fn foreign_and_newer_files_are_named() {
     assert!(matches!(read(&forge(&["{}".into()])), Err(ReadError::Foreign(_))));
     let newer = lines(&sample().1)[0].replace("baseline\":1", "baseline\":99");
     let message = read(&forge(&[newer])).unwrap_err().to_string();
-    assert!(message.contains("format version 99") && message.contains("use a newer driftcheck"), "{message}");
+    assert!(
+        message.contains("format version 99") && message.contains("use a newer driftcheck"),
+        "{message}"
+    );
 }
 
 #[test]
 fn what_a_newer_writer_added_survives() {
     let (_, bytes) = sample();
-    let header = lines(&bytes)[0].replace("{\"driftcheck-baseline\":1,", "{\"driftcheck-baseline\":1,\"later\":{\"x\":[1]},");
+    let header = lines(&bytes)[0].replace(
+        "{\"driftcheck-baseline\":1,",
+        "{\"driftcheck-baseline\":1,\"later\":{\"x\":[1]},",
+    );
     let text = r#"["files","/x",{"later":{"deep":[null,1.5]},"size":3}]"#;
     let parsed: Header = serde_json::from_str(&header).unwrap();
     let mut writer = BaselineWriter::with_header_line(&parsed, &header, Vec::new()).unwrap();
@@ -158,12 +206,27 @@ fn the_writer_refuses_what_a_reader_would() {
         writer.push(Line::parse(&Entry::new(section, key).to_line()).unwrap())
     };
     push(&mut writer, "files", "/a.b").unwrap();
-    assert!(matches!(push(&mut writer, "files", "/a/b"), Err(WriteError::OutOfOrder { .. })));
-    assert!(matches!(push(&mut writer, "files", "/a.b"), Err(WriteError::OutOfOrder { .. })));
-    assert!(matches!(push(&mut writer, "packages", "x"), Err(WriteError::OutOfOrder { .. })));
+    assert!(matches!(
+        push(&mut writer, "files", "/a/b"),
+        Err(WriteError::OutOfOrder { .. })
+    ));
+    assert!(matches!(
+        push(&mut writer, "files", "/a.b"),
+        Err(WriteError::OutOfOrder { .. })
+    ));
+    assert!(matches!(
+        push(&mut writer, "packages", "x"),
+        Err(WriteError::OutOfOrder { .. })
+    ));
     push(&mut writer, "users", "root").unwrap();
-    assert!(matches!(push(&mut writer, "files", "/z"), Err(WriteError::OutOfOrder { .. })));
-    assert!(matches!(BaselineWriter::new(&header(&["b", "a"]), Vec::new()), Err(WriteError::Sections)));
+    assert!(matches!(
+        push(&mut writer, "files", "/z"),
+        Err(WriteError::OutOfOrder { .. })
+    ));
+    assert!(matches!(
+        BaselineWriter::new(&header(&["b", "a"]), Vec::new()),
+        Err(WriteError::Sections)
+    ));
 }
 
 #[test]

@@ -84,7 +84,10 @@ impl DriftLog {
             };
             parts.push((bucket.memory.into_iter(), file));
         }
-        Ok(Drifts { parts: parts.into_iter(), current: None })
+        Ok(Drifts {
+            parts: parts.into_iter(),
+            current: None,
+        })
     }
 }
 
@@ -170,7 +173,13 @@ mod tests {
             });
         }
         assert_eq!(log.summary().drifts, total as u64);
-        let drifts: Vec<Drift> = log.finish().unwrap().into_drifts().unwrap().map(Result::unwrap).collect();
+        let drifts: Vec<Drift> = log
+            .finish()
+            .unwrap()
+            .into_drifts()
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(drifts.len(), total);
         assert!(drifts.is_sorted_by_key(|drift| (drift.severity, drift.key.as_str().to_owned())));
     }

@@ -48,17 +48,23 @@ impl Collected {
     pub fn coverage(&mut self, section: &str) -> &mut Coverage {
         self.coverage
             .entry(section.to_owned())
-            .or_insert_with(|| Coverage { section: section.to_owned(), ..Coverage::default() })
+            .or_insert_with(|| Coverage {
+                section: section.to_owned(),
+                ..Coverage::default()
+            })
     }
 
     /// Counts entries that were left out on purpose.
     pub fn skipped(&mut self, section: &str, rule: &str, why: &str, entries: u64) {
         self.coverage(section);
-        let known = self.skipped.entry((section.to_owned(), rule.to_owned())).or_insert_with(|| Skipped {
-            rule: rule.to_owned(),
-            why: why.to_owned(),
-            entries: 0,
-        });
+        let known = self
+            .skipped
+            .entry((section.to_owned(), rule.to_owned()))
+            .or_insert_with(|| Skipped {
+                rule: rule.to_owned(),
+                why: why.to_owned(),
+                entries: 0,
+            });
         known.entries += entries;
     }
 
@@ -90,10 +96,24 @@ impl Collected {
     pub(crate) fn unseen_section(&mut self, section: &str, why: &str) {
         self.unseen(section, &OsText::from(""), why);
         let notes = Value::list([format!("all: {why}")]);
-        let fields = vec![FieldChange { name: UNSEEN.into(), expected: None, actual: Some(notes) }];
-        let change =
-            Change { section: section.to_owned(), key: OsText::from(""), kind: ChangeKind::Unseen, fields };
-        self.push(change, Some((Severity::Medium, Some(format!("the section could not be compared: {why}")))));
+        let fields = vec![FieldChange {
+            name: UNSEEN.into(),
+            expected: None,
+            actual: Some(notes),
+        }];
+        let change = Change {
+            section: section.to_owned(),
+            key: OsText::from(""),
+            kind: ChangeKind::Unseen,
+            fields,
+        };
+        self.push(
+            change,
+            Some((
+                Severity::Medium,
+                Some(format!("the section could not be compared: {why}")),
+            )),
+        );
     }
 
     /// Adds a drift as it is.
@@ -119,7 +139,10 @@ impl Collected {
         let coverage = self.coverage(section);
         coverage.unseen_total += 1;
         if coverage.unseen.len() < Coverage::LISTED {
-            coverage.unseen.push(Unseen { key: key.clone(), why: why.into() });
+            coverage.unseen.push(Unseen {
+                key: key.clone(),
+                why: why.into(),
+            });
         }
     }
 
@@ -140,7 +163,10 @@ impl Collected {
     /// Names what an entry's notes say was not seen.
     fn notes(&mut self, change: &Change) {
         for field in change.fields.iter().filter(|field| field.name == UNSEEN) {
-            for (value, whose) in [(&field.actual, ""), (&field.expected, "when the baseline was recorded: ")] {
+            for (value, whose) in [
+                (&field.actual, ""),
+                (&field.expected, "when the baseline was recorded: "),
+            ] {
                 let Some(Value::List(notes)) = value else { continue };
                 // What raced has a count of its own.
                 let told = notes.iter().filter(|note| !note.as_str().contains(": raced: "));
@@ -164,28 +190,52 @@ impl Findings for Collected {
     }
 
     fn hidden(&mut self, hidden: Hidden) {
-        let Hidden { section, key, why, mount, side, entries } = hidden;
+        let Hidden {
+            section,
+            key,
+            why,
+            mount,
+            side,
+            entries,
+        } = hidden;
         if let Some(kind) = &mount {
-            let usual = self.live && MOUNT_POINTS.iter().any(|point| {
-                key.as_str() == *point || baseline_format::order::is_below(key.as_str(), point)
-            });
+            let usual = self.live
+                && MOUNT_POINTS.iter().any(|point| {
+                    key.as_str() == *point || baseline_format::order::is_below(key.as_str(), point)
+                });
             if entries == 0 || usual {
                 let entries = if side == Side::Observed { entries } else { 0 };
-                let reason = "another file system, or the kernel's own view; only the root's file system is looked at";
+                let reason =
+                    "another file system, or the kernel's own view; only the root's file system is looked at";
                 return self.skipped(&section, &format!("mount {key} ({kind})"), reason, entries);
             }
         }
         let meaning = match side {
             Side::Observed => format!("{entries} expected entries below it could not be compared: {why}"),
             Side::Reference => {
-                format!("{entries} entries below it are not covered by the baseline: {why} when it was recorded")
+                format!(
+                    "{entries} entries below it are not covered by the baseline: {why} when it was recorded"
+                )
             }
         };
         self.unseen(&section, &key, &format!("below: {meaning}"));
         let notes = Value::list([format!("below: {why}")]);
-        let (expected, actual) = if side == Side::Observed { (None, Some(notes)) } else { (Some(notes), None) };
-        let fields = vec![FieldChange { name: UNSEEN.into(), expected, actual }];
-        let change = Change { section, key, kind: ChangeKind::Unseen, fields };
+        let (expected, actual) = if side == Side::Observed {
+            (None, Some(notes))
+        } else {
+            (Some(notes), None)
+        };
+        let fields = vec![FieldChange {
+            name: UNSEEN.into(),
+            expected,
+            actual,
+        }];
+        let change = Change {
+            section,
+            key,
+            kind: ChangeKind::Unseen,
+            fields,
+        };
         self.push(change, Some((Severity::Medium, Some(meaning))));
     }
 
@@ -193,7 +243,9 @@ impl Findings for Collected {
         if expected.section() != FILES {
             return true;
         }
-        let Some(key) = OsText::parse(&expected.key()) else { return true };
+        let Some(key) = OsText::parse(&expected.key()) else {
+            return true;
+        };
         match self.scope.leaves_out(&key.to_bytes()) {
             Some(Judgement::Skip(rule)) => {
                 let rule = self.scope.rules()[rule].clone();
@@ -232,11 +284,20 @@ impl Findings for Collected {
 fn method<'a>(observed: &Line<'a>) -> &'a str {
     for (name, value) in observed.attributes() {
         if name == "digest" {
-            return value.as_json().trim_matches('"').split(':').next().unwrap_or("metadata");
+            return value
+                .as_json()
+                .trim_matches('"')
+                .split(':')
+                .next()
+                .unwrap_or("metadata");
         }
         if *name > *"digest" {
             break;
         }
     }
-    if observed.section() == FILES { "metadata" } else { "parsed" }
+    if observed.section() == FILES {
+        "metadata"
+    } else {
+        "parsed"
+    }
 }

@@ -19,7 +19,8 @@ pub(super) struct Links {
 impl Links {
     /// Holds a drift back, or gives it back at once if nothing can be linked to it.
     pub(super) fn hold(&mut self, drift: Drift) -> Option<Drift> {
-        let linkable = drift.section != FILES || PROBES.iter().any(|probe| is_source(probe.sources(), &drift));
+        let linkable =
+            drift.section != FILES || PROBES.iter().any(|probe| is_source(probe.sources(), &drift));
         if !linkable || drift.change == ChangeKind::Unseen || self.held.len() >= HELD {
             return Some(drift);
         }
@@ -31,8 +32,9 @@ impl Links {
     pub(super) fn finish(&mut self) -> Vec<Drift> {
         let mut drifts = std::mem::take(&mut self.held);
         for probe in PROBES {
-            let of_section: Vec<usize> =
-                (0..drifts.len()).filter(|&at| drifts[at].section == probe.section()).collect();
+            let of_section: Vec<usize> = (0..drifts.len())
+                .filter(|&at| drifts[at].section == probe.section())
+                .collect();
             if of_section.is_empty() {
                 continue;
             }
@@ -53,7 +55,13 @@ impl Links {
 /// Whether a drift of `files` is one of a section's sources.
 fn is_source(sources: &[&str], drift: &Drift) -> bool {
     let key = drift.key.as_str();
-    sources.iter().any(|source| if source.ends_with('/') { key.starts_with(source) } else { key == *source })
+    sources.iter().any(|source| {
+        if source.ends_with('/') {
+            key.starts_with(source)
+        } else {
+            key == *source
+        }
+    })
 }
 
 fn relate(drift: &mut Drift, id: String) {

@@ -58,17 +58,31 @@ pub struct Outcome {
 pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Result<Outcome, Failure> {
     let started = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     let name = OsText::new(path);
-    let unusable = |why: ReadError| Failure::Baseline { path: name.clone(), why };
+    let unusable = |why: ReadError| Failure::Baseline {
+        path: name.clone(),
+        why,
+    };
     let file = File::open(host::as_path(path)).map_err(|why| unusable(ReadError::Io(why)))?;
     let reader = BaselineReader::open(BufReader::with_capacity(64 << 10, file)).map_err(unusable)?;
     let header = reader.header().clone();
-    let tree = LiveTree::open(&settings.root)
-        .map_err(|why| Failure::Root { path: OsText::new(&settings.root), why })?;
+    let tree = LiveTree::open(&settings.root).map_err(|why| Failure::Root {
+        path: OsText::new(&settings.root),
+        why,
+    })?;
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
-    check_sections(&settings.sections, |name| known(name) || header.sections.iter().any(|s| s.name == name))?;
+    check_sections(&settings.sections, |name| {
+        known(name) || header.sections.iter().any(|s| s.name == name)
+    })?;
 
-    let own = host::path_below(&settings.root, path).into_iter().collect::<Vec<_>>();
-    let scope = Arc::new(Scope::new(&header.scope, &settings.exclude, &settings.include, &own)?);
+    let own = host::path_below(&settings.root, path)
+        .into_iter()
+        .collect::<Vec<_>>();
+    let scope = Arc::new(Scope::new(
+        &header.scope,
+        &settings.exclude,
+        &settings.include,
+        &own,
+    )?);
     let mut audit = Audit {
         comparer: Comparer::new(reader, Attributes::All, INFORMATIVE),
         collected: Collected::new(Arc::clone(&scope), tree.is_running_system()),
@@ -77,14 +91,30 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     for section in &header.sections {
         audit.section(section, settings, &tree, &scope, progress, &name)?;
     }
-    for section in PROBES.iter().map(|probe| probe.section()).filter(|_| settings.sections.is_empty()) {
+    for section in PROBES
+        .iter()
+        .map(|probe| probe.section())
+        .filter(|_| settings.sections.is_empty())
+    {
         if !header.sections.iter().any(|known| known.name == section) {
-            audit.collected.skipped(section, "not in the baseline", "the baseline has no such section", 0);
+            audit.collected.skipped(
+                section,
+                "not in the baseline",
+                "the baseline has no such section",
+                0,
+            );
         }
     }
-    let Audit { comparer, mut collected, .. } = audit;
+    let Audit {
+        comparer,
+        mut collected,
+        ..
+    } = audit;
     let reader = comparer.finish(&mut collected).map_err(unusable)?;
-    let end = reader.end().ok_or(ReadError::Truncated { after: 0 }).map_err(unusable)?;
+    let end = reader
+        .end()
+        .ok_or(ReadError::Truncated { after: 0 })
+        .map_err(unusable)?;
     for sum in &end.sections {
         collected.coverage(&sum.name).expected = sum.entries;
     }
@@ -93,7 +123,9 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
         path: Some(name),
         digest: Some(end.digest.clone()),
         image: Some(header.image),
-        trust: vec!["the baseline is not signed: whoever can write the file can choose what counts as clean".into()],
+        trust: vec![
+            "the baseline is not signed: whoever can write the file can choose what counts as clean".into(),
+        ],
     };
     finish(collected, baseline, &tree, settings, started)
 }
@@ -112,7 +144,10 @@ pub(crate) fn finish(
         schema: REPORT_SCHEMA.to_owned(),
         verdict: driftcheck_report::statement::verdict(&coverage, &summary),
         statement: driftcheck_report::statement::statement(&coverage, &summary),
-        tool: Tool { name: "driftcheck".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        tool: Tool {
+            name: "driftcheck".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
         host: host::describe(tree, &settings.root),
         baseline,
         started,
@@ -151,14 +186,22 @@ impl<R: Reference + Send> Audit<R> {
     ) -> Result<(), Failure> {
         let name = section.name.as_str();
         self.collected.coverage(name);
-        let unusable = |why: ReadError| Failure::Baseline { path: baseline.clone(), why };
+        let unusable = |why: ReadError| Failure::Baseline {
+            path: baseline.clone(),
+            why,
+        };
         if !settings.sections.is_empty() && !settings.sections.iter().any(|wanted| wanted == name) {
             let entries = self.comparer.pass(name, &mut self.collected).map_err(unusable)?;
-            self.collected.skipped(name, "--section", "not asked for", entries);
+            self.collected
+                .skipped(name, "--section", "not asked for", entries);
             return Ok(());
         }
         let probe = PROBES.iter().find(|probe| probe.section() == name);
-        let revision = if name == FILES { Some(scan::REVISION) } else { probe.map(|probe| probe.revision()) };
+        let revision = if name == FILES {
+            Some(scan::REVISION)
+        } else {
+            probe.map(|probe| probe.revision())
+        };
         if revision != Some(section.revision) {
             self.comparer.pass(name, &mut self.collected).map_err(unusable)?;
             let why = match revision {
@@ -199,7 +242,9 @@ impl<R: Reference + Send> Audit<R> {
         scope: &Arc<Scope>,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let plan = Everything { size_limit: settings.size_limit };
+        let plan = Everything {
+            size_limit: settings.size_limit,
+        };
         let scan = scan::Settings {
             plan: &plan,
             scope: Arc::clone(scope),
@@ -207,7 +252,10 @@ impl<R: Reference + Send> Audit<R> {
             depth: settings.depth,
             progress,
         };
-        let root = tree.root().map_err(|why| Failure::Root { path: OsText::new(&settings.root), why })?;
+        let root = tree.root().map_err(|why| Failure::Root {
+            path: OsText::new(&settings.root),
+            why,
+        })?;
         let scanned = scan::run(root, &scan, self).map_err(Failure::Scan)?;
         self.collected.scanned(&scanned);
         Ok(())
@@ -296,12 +344,16 @@ impl fmt::Display for Failure {
             Self::Root { path, why } => write!(f, "cannot look at the root `{path}`: {why}"),
             Self::Glob(why) => write!(f, "{why}"),
             Self::Section(name) => {
-                let known: Vec<&str> =
-                    std::iter::once(FILES).chain(PROBES.iter().map(|probe| probe.section())).collect();
+                let known: Vec<&str> = std::iter::once(FILES)
+                    .chain(PROBES.iter().map(|probe| probe.section()))
+                    .collect();
                 write!(f, "there is no section `{name}`; there are: {}", known.join(", "))
             }
             Self::Scan(why) => write!(f, "{why}"),
-            Self::Spill(why) => write!(f, "more drifts than memory is kept for, and they cannot be put aside: {why}"),
+            Self::Spill(why) => write!(
+                f,
+                "more drifts than memory is kept for, and they cannot be put aside: {why}"
+            ),
             Self::NoPackages(root) => write!(
                 f,
                 "no package database below `{root}` (dpkg, rpm, apk or pacman): there is nothing to audit against"

@@ -11,27 +11,75 @@ use Severity::{Critical, High, Low, Medium};
 
 /// Files whose content decides who may do what.
 const ACCESS: [&str; 16] = [
-    "/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/sudoers", "/etc/sudoers.d", "/etc/pam.d",
-    "/etc/pam.conf", "/etc/ssh", "/etc/security", "/etc/polkit-1", "/etc/doas.conf", "/etc/login.defs",
-    "/etc/nsswitch.conf", "/etc/subuid", "/etc/subgid",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/group",
+    "/etc/gshadow",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/pam.d",
+    "/etc/pam.conf",
+    "/etc/ssh",
+    "/etc/security",
+    "/etc/polkit-1",
+    "/etc/doas.conf",
+    "/etc/login.defs",
+    "/etc/nsswitch.conf",
+    "/etc/subuid",
+    "/etc/subgid",
 ];
 /// Directories of code, and of what starts code.
 const CODE: [&str; 24] = [
-    "/bin", "/boot", "/etc/cron.d", "/etc/cron.daily", "/etc/cron.hourly", "/etc/cron.monthly", "/etc/cron.weekly",
-    "/etc/crontab", "/etc/init.d", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/modprobe.d", "/etc/profile.d",
-    "/etc/systemd", "/etc/udev", "/lib", "/lib32", "/lib64", "/opt", "/sbin", "/usr", "/var/spool/cron",
-    "/etc/rc.local", "/etc/xdg/autostart",
+    "/bin",
+    "/boot",
+    "/etc/cron.d",
+    "/etc/cron.daily",
+    "/etc/cron.hourly",
+    "/etc/cron.monthly",
+    "/etc/cron.weekly",
+    "/etc/crontab",
+    "/etc/init.d",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/modprobe.d",
+    "/etc/profile.d",
+    "/etc/systemd",
+    "/etc/udev",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/opt",
+    "/sbin",
+    "/usr",
+    "/var/spool/cron",
+    "/etc/rc.local",
+    "/etc/xdg/autostart",
 ];
 /// Directories that programs write while a host runs.
 const BUSY: [&str; 7] = ["/home", "/media", "/mnt", "/root", "/run", "/srv", "/var"];
 /// Documentation and data below `/usr` that nothing executes.
 const INERT: [&str; 6] = [
-    "/usr/share/doc", "/usr/share/info", "/usr/share/locale", "/usr/share/man", "/usr/share/icons",
+    "/usr/share/doc",
+    "/usr/share/info",
+    "/usr/share/locale",
+    "/usr/share/man",
+    "/usr/share/icons",
     "/usr/share/fonts",
 ];
 /// Groups whose members have power over the host.
 const POWERFUL: [&str; 13] = [
-    "adm", "disk", "docker", "incus", "incus-admin", "kmem", "libvirt", "lxd", "root", "shadow", "sudo", "wheel",
+    "adm",
+    "disk",
+    "docker",
+    "incus",
+    "incus-admin",
+    "kmem",
+    "libvirt",
+    "lxd",
+    "root",
+    "shadow",
+    "sudo",
+    "wheel",
     "systemd-journal",
 ];
 
@@ -55,7 +103,11 @@ pub(super) fn judge(change: &Change) -> (Severity, Option<String>) {
 
 /// What adds or changes access is as bad as `gained`; what takes it away is medium.
 fn access(change: &Change, gained: Severity) -> Severity {
-    if change.kind == ChangeKind::Removed { Medium } else { gained }
+    if change.kind == ChangeKind::Removed {
+        Medium
+    } else {
+        gained
+    }
 }
 
 fn file(change: &Change) -> (Severity, Option<String>) {
@@ -64,24 +116,50 @@ fn file(change: &Change) -> (Severity, Option<String>) {
     let field = |name: &str| change.fields.iter().find(|field| field.name == name);
     let gained = |name: &str| field(name).is_some_and(|field| field.actual.is_some());
     let bits = |value: Option<&Value>| mode(value);
-    let mode = field("mode").map_or((0, 0), |field| (bits(field.expected.as_ref()), bits(field.actual.as_ref())));
+    let mode = field("mode").map_or((0, 0), |field| {
+        (bits(field.expected.as_ref()), bits(field.actual.as_ref()))
+    });
     let is = |kind: &str| field("type").is_some_and(|field| field.actual == Some(kind.into()));
     let file_like = change.kind == ChangeKind::Modified || is("file");
 
     if path == "/etc/ld.so.preload" && change.kind != ChangeKind::Removed {
-        return (Critical, Some("a library is loaded into every program".to_owned()));
+        return (
+            Critical,
+            Some("a library is loaded into every program".to_owned()),
+        );
     }
     if file_like && mode.1 & !mode.0 & 0o4000 != 0 {
-        return (Critical, Some(format!("{}: runs with its owner's rights", gained_words(change, "setuid"))));
+        return (
+            Critical,
+            Some(format!(
+                "{}: runs with its owner's rights",
+                gained_words(change, "setuid")
+            )),
+        );
     }
     if gained("capabilities") {
-        return (Critical, Some(format!("{}: runs with them", gained_words(change, "file capabilities"))));
+        return (
+            Critical,
+            Some(format!(
+                "{}: runs with them",
+                gained_words(change, "file capabilities")
+            )),
+        );
     }
     if file_like && mode.1 & !mode.0 & 0o2000 != 0 {
-        return (High, Some(format!("{}: runs with its group's rights", gained_words(change, "setgid"))));
+        return (
+            High,
+            Some(format!(
+                "{}: runs with its group's rights",
+                gained_words(change, "setgid")
+            )),
+        );
     }
     if is("block-device") || is("char-device") {
-        return (High, Some("a device node: opens hardware or memory to whoever may open it".to_owned()));
+        return (
+            High,
+            Some("a device node: opens hardware or memory to whoever may open it".to_owned()),
+        );
     }
     if is_authorized_keys(path) && change.kind != ChangeKind::Removed {
         return (High, None);
@@ -91,13 +169,19 @@ fn file(change: &Change) -> (Severity, Option<String>) {
     }
     let changed = |name: &str| field(name).is_some();
     let matters = change.kind != ChangeKind::Modified
-        || ["acl", "digest", "flags", "gid", "link", "mode", "type", "uid"].iter().any(|name| changed(name));
+        || ["acl", "digest", "flags", "gid", "link", "mode", "type", "uid"]
+            .iter()
+            .any(|name| changed(name));
     let severity = if !matters {
         Low
     } else if under(&INERT) {
         Low
     } else if under(&ACCESS) || under(&CODE) {
-        if change.kind == ChangeKind::Removed { Medium } else { High }
+        if change.kind == ChangeKind::Removed {
+            Medium
+        } else {
+            High
+        }
     } else if under(&BUSY) {
         Low
     } else {
@@ -108,7 +192,11 @@ fn file(change: &Change) -> (Severity, Option<String>) {
 
 /// `gained setuid` or `new and setuid`.
 fn gained_words(change: &Change, what: &str) -> String {
-    if change.kind == ChangeKind::Added { format!("new, with {what}") } else { format!("gained {what}") }
+    if change.kind == ChangeKind::Added {
+        format!("new, with {what}")
+    } else {
+        format!("gained {what}")
+    }
 }
 
 fn is_authorized_keys(path: &str) -> bool {
@@ -124,7 +212,10 @@ fn mode(value: Option<&Value>) -> u32 {
 }
 
 fn user(change: &Change) -> (Severity, Option<String>) {
-    let root = change.fields.iter().any(|field| field.name == "uid" && field.actual == Some(Value::Integer(0)));
+    let root = change
+        .fields
+        .iter()
+        .any(|field| field.name == "uid" && field.actual == Some(Value::Integer(0)));
     let root_name = change.key.as_str() == "root";
     match change.kind {
         ChangeKind::Removed => (Medium, None),
@@ -135,10 +226,18 @@ fn user(change: &Change) -> (Severity, Option<String>) {
 
 fn group(change: &Change) -> (Severity, Option<String>) {
     let powerful = POWERFUL.contains(&change.key.as_str());
-    let gained: Vec<String> = change.fields.iter().filter(|field| field.name == "members").flat_map(gained).collect();
+    let gained: Vec<String> = change
+        .fields
+        .iter()
+        .filter(|field| field.name == "members")
+        .flat_map(gained)
+        .collect();
     if powerful && !gained.is_empty() {
         let who = gained.join(", ");
-        return (High, Some(format!("{who} now belongs to a group with power over the host")));
+        return (
+            High,
+            Some(format!("{who} now belongs to a group with power over the host")),
+        );
     }
     (Medium, None)
 }
@@ -150,13 +249,19 @@ fn gained(field: &FieldChange) -> Vec<String> {
         _ => Vec::new(),
     };
     let before = items(&field.expected);
-    items(&field.actual).into_iter().filter(|item| !before.contains(item)).map(|item| item.to_string()).collect()
+    items(&field.actual)
+        .into_iter()
+        .filter(|item| !before.contains(item))
+        .map(|item| item.to_string())
+        .collect()
 }
 
 fn shadow(change: &Change) -> (Severity, Option<String>) {
     let password = change.fields.iter().find(|field| field.name == "password");
     match password.and_then(|field| field.actual.as_ref()) {
-        Some(Value::Text(state)) if matches!(state.as_str(), "empty" | "none") && change.kind != ChangeKind::Removed => {
+        Some(Value::Text(state))
+            if matches!(state.as_str(), "empty" | "none") && change.kind != ChangeKind::Removed =>
+        {
             (Critical, Some("anybody may log in without a password".to_owned()))
         }
         Some(Value::Text(state)) if state.as_str() == "set" => (High, None),
@@ -171,27 +276,53 @@ fn authorized(change: &Change) -> Option<String> {
 
 fn package(change: &Change) -> (Severity, Option<String>) {
     let version = change.fields.iter().find(|field| field.name == "version");
-    if let Some(FieldChange { expected: Some(Value::Text(was)), actual: Some(Value::Text(is)), .. }) = version {
+    if let Some(FieldChange {
+        expected: Some(Value::Text(was)),
+        actual: Some(Value::Text(is)),
+        ..
+    }) = version
+    {
         return match crate::packages::order(change.key.as_str(), &was.to_bytes(), &is.to_bytes()) {
             Some(std::cmp::Ordering::Less) => (Low, Some(format!("upgraded: {was} -> {is}"))),
             Some(std::cmp::Ordering::Greater) => (High, Some(format!("downgraded: {was} -> {is}"))),
             _ => (Medium, None),
         };
     }
-    (if change.kind == ChangeKind::Modified { Low } else { Medium }, None)
+    (
+        if change.kind == ChangeKind::Modified {
+            Low
+        } else {
+            Medium
+        },
+        None,
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn change(section: &str, key: &str, kind: ChangeKind, fields: &[(&str, Option<&str>, Option<&str>)]) -> Change {
+    fn change(
+        section: &str,
+        key: &str,
+        kind: ChangeKind,
+        fields: &[(&str, Option<&str>, Option<&str>)],
+    ) -> Change {
         let value = |text: &Option<&str>| text.map(Value::from);
         let fields = fields
             .iter()
-            .map(|(name, was, is)| FieldChange { name: (*name).into(), expected: value(was), actual: value(is) })
+            .map(|(name, was, is)| FieldChange {
+                name: (*name).into(),
+                expected: value(was),
+                actual: value(is),
+            })
             .collect();
-        Change { section: section.into(), key: key.into(), kind, fields }
+        Change {
+            section: section.into(),
+            key: key.into(),
+            kind,
+            fields,
+        }
     }
 
     #[test]
@@ -201,33 +332,87 @@ mod tests {
         for (path, kind, fields, wanted) in [
             ("/usr/bin/x", Modified, mode("0755", "4755"), Critical),
             ("/usr/bin/x", Modified, mode("4755", "0755"), High),
-            ("/tmp/x", Added, vec![("mode", None, Some("4755")), ("type", None, Some("file"))], Critical),
-            ("/var/d", Added, vec![("mode", None, Some("2755")), ("type", None, Some("directory"))], Low),
-            ("/opt/x", Modified, vec![("capabilities", None, Some("cap_net_raw=ep"))], Critical),
+            (
+                "/tmp/x",
+                Added,
+                vec![("mode", None, Some("4755")), ("type", None, Some("file"))],
+                Critical,
+            ),
+            (
+                "/var/d",
+                Added,
+                vec![("mode", None, Some("2755")), ("type", None, Some("directory"))],
+                Low,
+            ),
+            (
+                "/opt/x",
+                Modified,
+                vec![("capabilities", None, Some("cap_net_raw=ep"))],
+                Critical,
+            ),
             ("/etc/ld.so.preload", Added, vec![], Critical),
             ("/etc/ld.so.preload", Removed, vec![], Medium),
             ("/etc/motd", Modified, mode("0644", "0666"), High),
             ("/var/tmp", Modified, mode("1777", "1777"), Low),
-            ("/etc/ssh/sshd_config", Modified, vec![("digest", Some("a"), Some("b"))], High),
-            ("/home/a/.ssh/authorized_keys", Modified, vec![("digest", Some("a"), Some("b"))], High),
+            (
+                "/etc/ssh/sshd_config",
+                Modified,
+                vec![("digest", Some("a"), Some("b"))],
+                High,
+            ),
+            (
+                "/home/a/.ssh/authorized_keys",
+                Modified,
+                vec![("digest", Some("a"), Some("b"))],
+                High,
+            ),
             ("/usr/share/doc/x", Removed, vec![], Low),
             ("/usr/lib/libc.so", Removed, vec![], Medium),
-            ("/var/log/syslog", Modified, vec![("digest", Some("a"), Some("b"))], Low),
-            ("/etc/motd", Modified, vec![("digest", Some("a"), Some("b"))], Medium),
+            (
+                "/var/log/syslog",
+                Modified,
+                vec![("digest", Some("a"), Some("b"))],
+                Low,
+            ),
+            (
+                "/etc/motd",
+                Modified,
+                vec![("digest", Some("a"), Some("b"))],
+                Medium,
+            ),
         ] {
-            assert_eq!(judge(&change("files", path, kind, &fields)).0, wanted, "{path} {kind} {fields:?}");
+            assert_eq!(
+                judge(&change("files", path, kind, &fields)).0,
+                wanted,
+                "{path} {kind} {fields:?}"
+            );
         }
     }
 
     #[test]
     fn accounts_are_judged_by_what_they_may_do() {
         let mut second_root = change("users", "toor", ChangeKind::Added, &[]);
-        second_root.fields.push(FieldChange { name: "uid".into(), expected: None, actual: Some(0i64.into()) });
+        second_root.fields.push(FieldChange {
+            name: "uid".into(),
+            expected: None,
+            actual: Some(0i64.into()),
+        });
         assert_eq!(judge(&second_root).0, Critical);
         assert_eq!(judge(&change("users", "bob", ChangeKind::Added, &[])).0, High);
-        assert_eq!(judge(&change("sudoers", "bob ALL", ChangeKind::Added, &[])).0, High);
-        assert_eq!(judge(&change("sudoers", "bob ALL", ChangeKind::Removed, &[])).0, Medium);
-        let empty = change("shadow", "bob", ChangeKind::Modified, &[("password", Some("locked"), Some("empty"))]);
+        assert_eq!(
+            judge(&change("sudoers", "bob ALL", ChangeKind::Added, &[])).0,
+            High
+        );
+        assert_eq!(
+            judge(&change("sudoers", "bob ALL", ChangeKind::Removed, &[])).0,
+            Medium
+        );
+        let empty = change(
+            "shadow",
+            "bob",
+            ChangeKind::Modified,
+            &[("password", Some("locked"), Some("empty"))],
+        );
         assert_eq!(judge(&empty).0, Critical);
         let mut member = change("groups", "sudo", ChangeKind::Modified, &[]);
         member.fields.push(FieldChange {
@@ -236,6 +421,9 @@ mod tests {
             actual: Some(Value::list(["a", "b"])),
         });
         let (severity, meaning) = judge(&member);
-        assert_eq!((severity, meaning.as_deref()), (High, Some("b now belongs to a group with power over the host")));
+        assert_eq!(
+            (severity, meaning.as_deref()),
+            (High, Some("b now belongs to a group with power over the host"))
+        );
     }
 }

@@ -22,7 +22,9 @@ use crate::audit::{self, Outcome};
 use crate::host;
 use crate::record;
 use crate::scan::{Depth, Progress};
-use arguments::{AuditArguments, BaselineCommand, Command, Format, RecordArguments, ScanArguments, SchemaName, When};
+use arguments::{
+    AuditArguments, BaselineCommand, Command, Format, RecordArguments, ScanArguments, SchemaName, When,
+};
 
 /// Runs the program with its arguments, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -31,22 +33,33 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(why) => {
             // Help and version are asked for, everything else is a mistake; a closed pipe is neither.
             why.print().ok();
-            return if why.use_stderr() { Exit::Usage } else { Exit::Clean };
+            return if why.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Clean
+            };
         }
     };
     crate::sys::raise_open_files();
     match arguments.command {
         None => audit(&arguments.audit),
         Some(Command::Record(record)) => self::record(&record),
-        Some(Command::Baseline { command: BaselineCommand::Verify { file } }) => verify(&file),
-        Some(Command::Baseline { command: BaselineCommand::Show { file, section } }) => show(&file, section.as_deref()),
+        Some(Command::Baseline {
+            command: BaselineCommand::Verify { file },
+        }) => verify(&file),
+        Some(Command::Baseline {
+            command: BaselineCommand::Show { file, section },
+        }) => show(&file, section.as_deref()),
         Some(Command::Schema { name }) => schema(name),
     }
 }
 
 fn audit(arguments: &AuditArguments) -> Exit {
     let Some(baseline) = &arguments.baseline else {
-        return complain("say what to compare with: --baseline FILE, or --baseline vendor", Exit::Usage);
+        return complain(
+            "say what to compare with: --baseline FILE, or --baseline vendor",
+            Exit::Usage,
+        );
     };
     let settings = audit::Settings {
         root: arguments.root.as_bytes().to_vec(),
@@ -65,7 +78,9 @@ fn audit(arguments: &AuditArguments) -> Exit {
         Err(why) => {
             let exit = match why {
                 audit::Failure::Baseline { .. } => Exit::Baseline,
-                audit::Failure::Section(_) | audit::Failure::Glob(_) | audit::Failure::Root { .. } => Exit::Usage,
+                audit::Failure::Section(_) | audit::Failure::Glob(_) | audit::Failure::Root { .. } => {
+                    Exit::Usage
+                }
                 _ => Exit::Internal,
             };
             complain(&why.to_string(), exit)
@@ -81,8 +96,14 @@ fn report(outcome: Outcome, arguments: &AuditArguments) -> Exit {
         // Whoever closed the pipe has seen enough.
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => verdict.into(),
         Err(why) => {
-            let place = arguments.output.as_ref().map_or("standard output".into(), |path| path.to_string_lossy());
-            complain(&format!("the report could not be written to {place}: {why}"), Exit::Internal)
+            let place = arguments
+                .output
+                .as_ref()
+                .map_or("standard output".into(), |path| path.to_string_lossy());
+            complain(
+                &format!("the report could not be written to {place}: {why}"),
+                Exit::Internal,
+            )
         }
     }
 }
@@ -105,7 +126,12 @@ fn write_report(outcome: Outcome, arguments: &AuditArguments) -> io::Result<()> 
                 When::Auto | When::Never => Colour::Never,
             };
             let width = if to_terminal { terminal_width() } else { 80 };
-            let style = TextStyle { width, colour, limit: arguments.list, ..TextStyle::default() };
+            let style = TextStyle {
+                width,
+                colour,
+                limit: arguments.list,
+                ..TextStyle::default()
+            };
             write_text(&head, drifts, &style, &mut out)?;
         }
     }
@@ -134,19 +160,25 @@ fn record(arguments: &RecordArguments) -> Exit {
         size_limit: arguments.scan.max_file_size,
     };
     let shown = Progress::default();
-    let recorded = progress::shown("recorded", &shown, arguments.scan.progress, || record::run(&settings, &shown));
+    let recorded = progress::shown("recorded", &shown, arguments.scan.progress, || {
+        record::run(&settings, &shown)
+    });
     let recorded = match recorded {
         Ok(recorded) => recorded,
         Err(why) => {
             let exit = match why {
-                record::Failure::Usage(_) | record::Failure::Glob(_) | record::Failure::Root { .. } => Exit::Usage,
+                record::Failure::Usage(_) | record::Failure::Glob(_) | record::Failure::Root { .. } => {
+                    Exit::Usage
+                }
                 _ => Exit::Internal,
             };
             return complain(&why.to_string(), exit);
         }
     };
     for mount in &recorded.mounts {
-        say(&format!("not covered: {mount}: another file system is mounted there"));
+        say(&format!(
+            "not covered: {mount}: another file system is mounted there"
+        ));
     }
     for (section, unseen) in &recorded.unseen {
         say(&format!("not seen: {section} {}: {}", unseen.key, unseen.why));
@@ -155,8 +187,12 @@ fn record(arguments: &RecordArguments) -> Exit {
     if recorded.unseen_total > named {
         say(&format!("not seen: {} more", recorded.unseen_total - named));
     }
-    let sections: Vec<String> =
-        recorded.end.sections.iter().map(|section| format!("{} {}", section.entries, section.name)).collect();
+    let sections: Vec<String> = recorded
+        .end
+        .sections
+        .iter()
+        .map(|section| format!("{} {}", section.entries, section.name))
+        .collect();
     say(&format!(
         "recorded {} entries ({}) as {}",
         recorded.end.entries,
@@ -164,7 +200,10 @@ fn record(arguments: &RecordArguments) -> Exit {
         recorded.end.digest
     ));
     if recorded.unseen_total > 0 {
-        say(&format!("INCOMPLETE: {} blind spots are part of this baseline", recorded.unseen_total));
+        say(&format!(
+            "INCOMPLETE: {} blind spots are part of this baseline",
+            recorded.unseen_total
+        ));
         return Exit::Incomplete;
     }
     Exit::Clean
@@ -172,7 +211,12 @@ fn record(arguments: &RecordArguments) -> Exit {
 
 fn verify(file: &OsString) -> Exit {
     match open(file).and_then(BaselineReader::verify) {
-        Ok(end) => tell(&format!("{}: sound: {} entries, {}\n", file.to_string_lossy(), end.entries, end.digest)),
+        Ok(end) => tell(&format!(
+            "{}: sound: {} entries, {}\n",
+            file.to_string_lossy(),
+            end.entries,
+            end.digest
+        )),
         Err(why) => complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Baseline),
     }
 }
@@ -200,7 +244,10 @@ fn show(file: &OsString, section: Option<&str>) -> Exit {
 }
 
 fn open(file: &OsString) -> Result<BaselineReader<BufReader<File>>, ReadError> {
-    BaselineReader::open(BufReader::with_capacity(64 << 10, File::open(host::as_path(file.as_bytes()))?))
+    BaselineReader::open(BufReader::with_capacity(
+        64 << 10,
+        File::open(host::as_path(file.as_bytes()))?,
+    ))
 }
 
 fn schema(name: SchemaName) -> Exit {
@@ -213,7 +260,10 @@ fn schema(name: SchemaName) -> Exit {
 
 fn depth(arguments: &ScanArguments) -> Depth {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Depth { threads: arguments.threads.unwrap_or(cores).max(1), io_depth: arguments.io_depth }
+    Depth {
+        threads: arguments.threads.unwrap_or(cores).max(1),
+        io_depth: arguments.io_depth,
+    }
 }
 
 impl From<Verdict> for Exit {
@@ -250,5 +300,13 @@ fn complain(text: &str, exit: Exit) -> Exit {
 
 /// A terminal gets no control characters, also not from a file name in an error.
 fn escape(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
 }

@@ -26,6 +26,9 @@ pub enum Ecosystem {
 }
 
 impl Ecosystem {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Apk, Self::Deb, Self::Pacman, Self::Rpm];
+
     /// The first component of the ecosystem's keys in the `packages` section.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -160,6 +163,6 @@ pub type Reader = fn(&dyn Tree, Wanted) -> Result<Option<Installed>, TreeError>;
 /// package's.
 #[must_use]
 pub fn order(key: &str, left: &[u8], right: &[u8]) -> Option<std::cmp::Ordering> {
-    let _ = (key, left, right);
-    None
+    let ecosystem = Ecosystem::ALL.into_iter().find(|ecosystem| Some(ecosystem.name()) == key.split('/').next())?;
+    Some(version::compare(ecosystem, left, right))
 }

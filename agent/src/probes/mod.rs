@@ -50,16 +50,21 @@ impl Facts {
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Entry> {
         use baseline_format::order::compare_keys;
-        self.entries.sort_by(|a, b| compare_keys(a.key.as_str(), b.key.as_str()));
+        self.entries
+            .sort_by(|a, b| compare_keys(a.key.as_str(), b.key.as_str()));
         let doubled: BTreeSet<usize> = (1..self.entries.len())
-            .filter(|&at| self.entries[at].key == self.entries[at - 1].key && self.entries[at] != self.entries[at - 1])
+            .filter(|&at| {
+                self.entries[at].key == self.entries[at - 1].key && self.entries[at] != self.entries[at - 1]
+            })
             .collect();
         let mut sorted: Vec<Entry> = Vec::with_capacity(self.entries.len());
         for (at, entry) in self.entries.into_iter().enumerate() {
             match sorted.last_mut() {
                 Some(last) if last.key == entry.key => {
                     if doubled.contains(&at) {
-                        *last = last.clone().unseen(baseline_format::ALL, "two different facts have this key");
+                        *last = last
+                            .clone()
+                            .unseen(baseline_format::ALL, "two different facts have this key");
                     }
                 }
                 _ => sorted.push(entry),

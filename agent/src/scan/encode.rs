@@ -21,7 +21,13 @@ pub struct Owners {
 }
 
 /// Appends the line of one path, without its line end. `hardlink` is the first path of the same file.
-pub(super) fn encode(path: &[u8], facts: &Facts, hardlink: Option<&[u8]>, owners: &Owners, out: &mut Vec<u8>) {
+pub(super) fn encode(
+    path: &[u8],
+    facts: &Facts,
+    hardlink: Option<&[u8]>,
+    owners: &Owners,
+    out: &mut Vec<u8>,
+) {
     let (Some(metadata), true) = (facts.metadata, is_plain(facts) && hardlink.is_none()) else {
         return encode_rare(path, facts, hardlink, owners, out);
     };
@@ -83,8 +89,14 @@ fn encode_rare(path: &[u8], facts: &Facts, hardlink: Option<&[u8]>, owners: &Own
         entry.set("gid", metadata.gid());
         entry.set("uid", metadata.uid());
         entry = entry
-            .with_some("group", owners.groups.get(&metadata.gid()).map(|name| Value::bytes(name)))
-            .with_some("user", owners.users.get(&metadata.uid()).map(|name| Value::bytes(name)));
+            .with_some(
+                "group",
+                owners.groups.get(&metadata.gid()).map(|name| Value::bytes(name)),
+            )
+            .with_some(
+                "user",
+                owners.users.get(&metadata.uid()).map(|name| Value::bytes(name)),
+            );
         if facts.kind != Kind::Link {
             entry.set("mode", Value::bytes(&octal(metadata.permissions())));
         }
@@ -96,9 +108,15 @@ fn encode_rare(path: &[u8], facts: &Facts, hardlink: Option<&[u8]>, owners: &Own
             let (major, minor) = metadata.device();
             entry.set("device", format!("{major}:{minor}"));
         }
-        let flags = [("append-only", metadata.is_append_only()), ("immutable", metadata.is_immutable())];
+        let flags = [
+            ("append-only", metadata.is_append_only()),
+            ("immutable", metadata.is_immutable()),
+        ];
         if flags.iter().any(|(_, set)| *set) {
-            entry.set("flags", Value::list(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)));
+            entry.set(
+                "flags",
+                Value::list(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)),
+            );
         }
         if is_linked(facts) {
             entry.set("nlink", metadata.links());
@@ -164,7 +182,8 @@ impl HardLinks {
             return Group::Unknown;
         }
         self.bytes += cost(path);
-        self.first.insert(identity, (path.to_vec(), links.saturating_sub(1).max(1)));
+        self.first
+            .insert(identity, (path.to_vec(), links.saturating_sub(1).max(1)));
         Group::First
     }
 }

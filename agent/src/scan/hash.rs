@@ -37,7 +37,10 @@ impl Algorithm {
     #[must_use]
     pub fn of(labelled: &str) -> Option<Self> {
         let label = labelled.split_once(':')?.0;
-        Self::ALL.into_iter().skip(1).find(|algorithm| algorithm.label() == label)
+        Self::ALL
+            .into_iter()
+            .skip(1)
+            .find(|algorithm| algorithm.label() == label)
     }
 }
 

@@ -87,21 +87,31 @@ impl Tally {
 
 impl<'a> Inspector<'a> {
     pub(super) fn new(plan: &'a dyn Plan, readable: &'a Readable) -> Self {
-        Self { plan, readable, xattrs: Xattrs::default(), tally: Tally::default() }
+        Self {
+            plan,
+            readable,
+            xattrs: Xattrs::default(),
+            tally: Tally::default(),
+        }
     }
 
     /// Looks at an item, up to its content.
     pub(super) fn inspect(&mut self, batch: &Batch, item: &Item) -> Inspected {
         let mut facts = match &item.what {
             What::Lost => Facts::blank(Kind::Unknown),
-            What::Mount(kind) => Facts { mount: Some(kind.clone()), ..Facts::blank(Kind::Directory) },
+            What::Mount(kind) => Facts {
+                mount: Some(kind.clone()),
+                ..Facts::blank(Kind::Directory)
+            },
             What::Directory(directory) => {
                 let mut facts = Facts::blank(Kind::Directory);
                 match directory.metadata() {
                     Ok(metadata) => facts.metadata = Some(metadata),
                     Err(why) => facts.unseen.push(format!("all: {}", explain(why))),
                 }
-                let listed = self.xattrs.of_open(&**directory, |name, value| facts.extend(name, value));
+                let listed = self
+                    .xattrs
+                    .of_open(&**directory, |name, value| facts.extend(name, value));
                 facts.xattrs_failed(listed);
                 facts
             }
@@ -112,7 +122,10 @@ impl<'a> Inspector<'a> {
                     return Inspected::Nothing;
                 }
                 // A file may be mounted over, too.
-                Err(Errno::XDEV) => Facts { mount: Some("on a file".to_owned()), ..Facts::blank(Kind::Unknown) },
+                Err(Errno::XDEV) => Facts {
+                    mount: Some("on a file".to_owned()),
+                    ..Facts::blank(Kind::Unknown)
+                },
                 Err(why) => {
                     let mut facts = Facts::blank(Kind::Unknown);
                     facts.unseen.push(format!("all: {}", explain(why)));
@@ -144,11 +157,15 @@ impl<'a> Inspector<'a> {
             },
             // It was none when it was listed, or could not be opened as one.
             Kind::Directory if item.unseen.is_none() => {
-                facts.unseen.push("below: it became a directory while it was read".to_owned());
+                facts
+                    .unseen
+                    .push("below: it became a directory while it was read".to_owned());
             }
             _ => {}
         }
-        let listed = self.xattrs.of_handle(handle, |name, value| facts.extend(name, value));
+        let listed = self
+            .xattrs
+            .of_handle(handle, |name, value| facts.extend(name, value));
         facts.xattrs_failed(listed);
         self.finished(item, facts)
     }
@@ -161,9 +178,15 @@ impl<'a> Inspector<'a> {
         mut facts: Facts,
         size: u64,
     ) -> Inspected {
-        let algorithm = if item.ordinary.is_some() { Algorithm::None } else { self.plan.content(batch.path(item)) };
+        let algorithm = if item.ordinary.is_some() {
+            Algorithm::None
+        } else {
+            self.plan.content(batch.path(item))
+        };
         if algorithm == Algorithm::None {
-            let listed = self.xattrs.of_handle(handle, |name, value| facts.extend(name, value));
+            let listed = self
+                .xattrs
+                .of_handle(handle, |name, value| facts.extend(name, value));
             facts.xattrs_failed(listed);
             return self.finished(item, facts);
         }
@@ -171,17 +194,23 @@ impl<'a> Inspector<'a> {
             Ok(content) => content,
             Err(why) => {
                 facts.unseen.push(format!("digest: {}", explain(why)));
-                let listed = self.xattrs.of_handle(handle, |name, value| facts.extend(name, value));
+                let listed = self
+                    .xattrs
+                    .of_handle(handle, |name, value| facts.extend(name, value));
                 facts.xattrs_failed(listed);
                 return self.finished(item, facts);
             }
         };
-        let listed = self.xattrs.of_open(&content, |name, value| facts.extend(name, value));
+        let listed = self
+            .xattrs
+            .of_open(&content, |name, value| facts.extend(name, value));
         facts.xattrs_failed(listed);
         self.tally.atime += u64::from(!content.keeps_atime());
         let limit = self.plan.size_limit();
         if size > limit {
-            facts.unseen.push(format!("digest: {size} bytes are more than the limit of {limit} (--max-file-size)"));
+            facts.unseen.push(format!(
+                "digest: {size} bytes are more than the limit of {limit} (--max-file-size)"
+            ));
             return self.finished(item, facts);
         }
         self.tally.entries += 1;
@@ -234,13 +263,18 @@ impl<'a> Inspector<'a> {
             }
         }
         self.tally.raced += 1;
-        facts.unseen.push("digest: raced: it changed each time while it was read".to_owned());
+        facts
+            .unseen
+            .push("digest: raced: it changed each time while it was read".to_owned());
     }
 }
 
 /// Whether nobody has written to the file since it was `before`.
 pub(super) fn unchanged(content: &Content, before: &Metadata) -> bool {
-    content.position() == before.size() && content.metadata().is_ok_and(|after| after.state() == before.state())
+    content.position() == before.size()
+        && content
+            .metadata()
+            .is_ok_and(|after| after.state() == before.state())
 }
 
 impl Facts {

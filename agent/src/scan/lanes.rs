@@ -33,13 +33,7 @@ mod shani {
         }
     }
 
-    pub(super) fn compress_pair(
-        proof: ShaNi,
-        _: &mut [u32; 8],
-        _: &[Block],
-        _: &mut [u32; 8],
-        _: &[Block],
-    ) {
+    pub(super) fn compress_pair(proof: ShaNi, _: &mut [u32; 8], _: &[Block], _: &mut [u32; 8], _: &[Block]) {
         match proof {}
     }
 }
@@ -244,13 +238,7 @@ pub(super) fn update_pair(a: &mut Hasher, a_data: &[u8], b: &mut Hasher, b_data:
     update_pair_on(ShaNi::detect(), a, a_data, b, b_data);
 }
 
-fn update_pair_on(
-    cpu: Option<ShaNi>,
-    a: &mut Hasher,
-    a_data: &[u8],
-    b: &mut Hasher,
-    b_data: &[u8],
-) {
+fn update_pair_on(cpu: Option<ShaNi>, a: &mut Hasher, a_data: &[u8], b: &mut Hasher, b_data: &[u8]) {
     let (a_first, a_whole) = a.take_blocks(a_data);
     let (b_first, b_whole) = b.take_blocks(b_data);
     // A completed buffer is compressed beside the other's, or else beside one of the other's
@@ -282,13 +270,7 @@ pub(super) fn finish_pair(a: Hasher, b: Hasher) -> ([u8; 32], [u8; 32]) {
 
 fn finish_pair_on(cpu: Option<ShaNi>, mut a: Hasher, mut b: Hasher) -> ([u8; 32], [u8; 32]) {
     let (a_tail, b_tail) = (a.tail(), b.tail());
-    compress_pair_on(
-        cpu,
-        &mut a.state,
-        a_tail.blocks(),
-        &mut b.state,
-        b_tail.blocks(),
-    );
+    compress_pair_on(cpu, &mut a.state, a_tail.blocks(), &mut b.state, b_tail.blocks());
     (a.state.to_bytes(), b.state.to_bytes())
 }
 
@@ -306,8 +288,7 @@ impl Tail {
         let mut blocks = [[0; BLOCK]; 2];
         blocks[0][..rest.len()].copy_from_slice(rest);
         blocks[0][rest.len()] = 0x80;
-        blocks[usize::from(two)][BLOCK - LENGTH..]
-            .copy_from_slice(&length.wrapping_mul(8).to_be_bytes());
+        blocks[usize::from(two)][BLOCK - LENGTH..].copy_from_slice(&length.wrapping_mul(8).to_be_bytes());
         Self { blocks, two }
     }
 

@@ -84,5 +84,10 @@ pub fn run(root: Directory, settings: &Settings<'_>, observer: &mut dyn Observer
         io::Error::other(format!("/proc/self/fd: {}: {advice}", explain(why)))
     })?;
     let mounts = Mounts::read()?;
-    Ok(pool::run(walk::Walk::new(root, mounts, Arc::clone(&settings.scope)), &readable, settings, observer))
+    Ok(pool::run(
+        walk::Walk::new(root, mounts, Arc::clone(&settings.scope)),
+        &readable,
+        settings,
+        observer,
+    ))
 }

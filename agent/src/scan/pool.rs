@@ -60,13 +60,22 @@ pub(super) fn run(
 ) -> Scanned {
     let most = settings.depth.most();
     // A depth that was asked for is used as it is; else workers join when those at work mostly wait.
-    let start = if settings.depth.io_depth.is_some() { most } else { settings.depth.threads.max(1) };
+    let start = if settings.depth.io_depth.is_some() {
+        most
+    } else {
+        settings.depth.threads.max(1)
+    };
     let shared = Shared {
         walk: Mutex::new(Source { walk, next: 0 }),
         queue: Mutex::new(Queue::default()),
         changed: Condvar::new(),
         ready: Mutex::new(Ready::default()),
-        sink: Mutex::new(Sink { observer, links: HardLinks::default(), line: Vec::new(), path: Vec::new() }),
+        sink: Mutex::new(Sink {
+            observer,
+            links: HardLinks::default(),
+            line: Vec::new(),
+            path: Vec::new(),
+        }),
         active: AtomicUsize::new(start),
         load: Load::default(),
         settings,
@@ -77,9 +86,12 @@ pub(super) fn run(
         let shared = &shared;
         let mut workers: Vec<_> = Vec::new();
         for number in 1..most {
-            let build = thread::Builder::new().name(format!("scan-{number}")).stack_size(512 << 10);
+            let build = thread::Builder::new()
+                .name(format!("scan-{number}"))
+                .stack_size(512 << 10);
             // Fewer threads than hoped for is slower, not wrong.
-            if let Ok(worker) = build.spawn_scoped(scope, move || Worker::new(shared, readable, number).run()) {
+            if let Ok(worker) = build.spawn_scoped(scope, move || Worker::new(shared, readable, number).run())
+            {
                 workers.push(worker);
             }
         }
@@ -94,7 +106,11 @@ pub(super) fn run(
     let stopped = lock(&shared.queue).stopped;
     let walked = &lock(&shared.walk).walk.tally;
     tally.gone += walked.gone;
-    Scanned { tally, skipped: walked.skipped.clone(), stopped }
+    Scanned {
+        tally,
+        skipped: walked.skipped.clone(),
+        stopped,
+    }
 }
 
 struct Shared<'a> {
@@ -226,9 +242,8 @@ impl<'a> Worker<'a> {
             if queue.stopped {
                 return Task::End;
             }
-            let may_take = !queue.walked
-                && queue.open < WINDOW
-                && self.number < shared.active.load(Ordering::Relaxed);
+            let may_take =
+                !queue.walked && queue.open < WINDOW && self.number < shared.active.load(Ordering::Relaxed);
             if queue.large.len() >= 2 || !may_take {
                 if let Some(first) = queue.large.pop_front() {
                     return Task::Large(first, queue.large.pop_front());
@@ -285,19 +300,30 @@ impl<'a> Worker<'a> {
             }
         }
         self.hash_small(&mut facts);
-        self.shared.settings.progress.entries.fetch_add(batch.items.len() as u64, Ordering::Relaxed);
+        self.shared
+            .settings
+            .progress
+            .entries
+            .fetch_add(batch.items.len() as u64, Ordering::Relaxed);
         if large.is_empty() {
             return self.complete(number, &batch, facts);
         }
-        let open = Arc::new(Mutex::new(Open { number, batch, facts, left: large.len() }));
+        let open = Arc::new(Mutex::new(Open {
+            number,
+            batch,
+            facts,
+            left: large.len(),
+        }));
         self.shared.update(|queue| {
-            queue.large.extend(large.into_iter().map(|(at, facts, content, algorithm)| Large {
-                batch: Arc::clone(&open),
-                at,
-                facts,
-                content,
-                algorithm,
-            }));
+            queue
+                .large
+                .extend(large.into_iter().map(|(at, facts, content, algorithm)| Large {
+                    batch: Arc::clone(&open),
+                    at,
+                    facts,
+                    content,
+                    algorithm,
+                }));
         });
     }
 
@@ -339,7 +365,8 @@ impl<'a> Worker<'a> {
             }
         }
         if !unchanged(&content, &metadata) {
-            self.inspector.reread(&mut found, &mut content, algorithm, buffer(&mut self.pieces[0]));
+            self.inspector
+                .reread(&mut found, &mut content, algorithm, buffer(&mut self.pieces[0]));
             facts[at] = Some(found);
             return None;
         }
@@ -356,11 +383,19 @@ impl<'a> Worker<'a> {
     }
 
     fn hash_small(&mut self, facts: &mut [Option<Facts>]) {
-        let messages: Vec<&[u8]> = self.small.iter().map(|(_, place, _)| &self.arena[place.clone()]).collect();
+        let messages: Vec<&[u8]> = self
+            .small
+            .iter()
+            .map(|(_, place, _)| &self.arena[place.clone()])
+            .collect();
         self.digests.clear();
         lanes::digest_all(&messages, &mut self.digests);
         let bytes: usize = messages.iter().map(|message| message.len()).sum();
-        self.shared.settings.progress.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared
+            .settings
+            .progress
+            .bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
         for ((at, _, mut found), digest) in self.small.drain(..).zip(&self.digests) {
             found.digest = Some(Digest::Sha256(*digest));
             facts[at] = Some(found);
@@ -400,7 +435,12 @@ impl<'a> Worker<'a> {
     }
 
     fn large_ended(&mut self, stream: Stream) {
-        let Stream { mut file, hash, failure, .. } = stream;
+        let Stream {
+            mut file,
+            hash,
+            failure,
+            ..
+        } = stream;
         let before = file.facts.metadata;
         if let Some(why) = failure {
             file.facts.unseen.push(format!("digest: {why}"));
@@ -408,7 +448,12 @@ impl<'a> Worker<'a> {
             file.facts.digest = Some(hash.finish());
             self.inspector.hashed(file.algorithm, file.content.position());
         } else {
-            self.inspector.reread(&mut file.facts, &mut file.content, file.algorithm, buffer(&mut self.pieces[0]));
+            self.inspector.reread(
+                &mut file.facts,
+                &mut file.content,
+                file.algorithm,
+                buffer(&mut self.pieces[0]),
+            );
         }
         drop(file.content);
         let mut open = lock(&file.batch);
@@ -432,7 +477,13 @@ impl<'a> Worker<'a> {
                 encoded.pieces.push(Piece::Linked(path.to_vec(), Box::new(facts)));
             } else {
                 let start = encoded.text.len();
-                encode(path, &facts, None, &self.shared.settings.owners, &mut encoded.text);
+                encode(
+                    path,
+                    &facts,
+                    None,
+                    &self.shared.settings.owners,
+                    &mut encoded.text,
+                );
                 encoded.pieces.push(Piece::Line(start..encoded.text.len()));
             }
         }
@@ -459,7 +510,9 @@ impl Shared<'_> {
         ready.feeding = true;
         loop {
             let next = ready.next;
-            let Some(encoded) = ready.batches.remove(&next) else { break };
+            let Some(encoded) = ready.batches.remove(&next) else {
+                break;
+            };
             ready.next += 1;
             drop(ready);
             let fed = lock(&self.sink).feed(&encoded, self.settings);
@@ -480,7 +533,10 @@ impl Shared<'_> {
         }
         let wall = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let total = self.load.wall.fetch_add(wall, Ordering::Relaxed) + wall;
-        let busy = self.load.cpu.fetch_add(thread_cpu_nanos() - cpu, Ordering::Relaxed);
+        let busy = self
+            .load
+            .cpu
+            .fetch_add(thread_cpu_nanos() - cpu, Ordering::Relaxed);
         if total < RETHINK {
             return;
         }
@@ -489,8 +545,15 @@ impl Shared<'_> {
         let threads = self.settings.depth.threads.max(1) as u64;
         let wanted = usize::try_from((threads * total).div_ceil(busy.max(1))).unwrap_or(self.most);
         // A little waiting is no reason: it would only add switches between threads.
-        let wanted = if total < busy + busy / 3 { self.settings.depth.threads.max(1) } else { wanted };
-        self.active.store(wanted.clamp(self.settings.depth.threads.max(1), self.most), Ordering::Relaxed);
+        let wanted = if total < busy + busy / 3 {
+            self.settings.depth.threads.max(1)
+        } else {
+            wanted
+        };
+        self.active.store(
+            wanted.clamp(self.settings.depth.threads.max(1), self.most),
+            Ordering::Relaxed,
+        );
         self.update(|_| {});
     }
 }
@@ -506,7 +569,9 @@ impl Sink<'_> {
                 }
                 Piece::Linked(path, facts) => {
                     self.line.clear();
-                    let group = facts.metadata.map(|m| self.links.name(m.identity(), m.links(), path));
+                    let group = facts
+                        .metadata
+                        .map(|m| self.links.name(m.identity(), m.links(), path));
                     match group {
                         Some(Group::Same(first)) => {
                             self.path = first;
@@ -515,7 +580,10 @@ impl Sink<'_> {
                         Some(Group::Unknown) => self.encode_unknown(path, facts, settings),
                         _ => encode(path, facts, None, &settings.owners, &mut self.line),
                     }
-                    let line = std::str::from_utf8(&self.line).ok().and_then(Line::trusted).ok_or(Stop)?;
+                    let line = std::str::from_utf8(&self.line)
+                        .ok()
+                        .and_then(Line::trusted)
+                        .ok_or(Stop)?;
                     self.observer.entry(&line)?;
                 }
             }
@@ -561,7 +629,12 @@ impl Stream {
             Algorithm::Sha256 => StreamHash::Lane(Box::new(lanes::Hasher::new())),
             other => StreamHash::Other(Box::new(Hasher::new(other))),
         };
-        Self { file, hash, ended: false, failure: None }
+        Self {
+            file,
+            hash,
+            ended: false,
+            failure: None,
+        }
     }
 
     /// Reads a piece; remembers the end or a failure.

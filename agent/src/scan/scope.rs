@@ -79,7 +79,10 @@ impl Scope {
         include: &[String],
         exact: &[Vec<u8>],
     ) -> Result<Self, BadGlob> {
-        let mut scope = Self { exact: exact.iter().cloned().collect(), ..Self::default() };
+        let mut scope = Self {
+            exact: exact.iter().cloned().collect(),
+            ..Self::default()
+        };
         for exclusion in &recorded.exclude {
             let name = match exclusion.what {
                 ExclusionReach::All => format!("left out of the baseline: {}", exclusion.glob),
@@ -88,10 +91,21 @@ impl Scope {
             scope.rule(name, &exclusion.why, &exclusion.glob, exclusion.what, true);
         }
         for glob in exclude {
-            scope.rule(format!("--exclude {glob}"), "asked for", glob, ExclusionReach::All, false);
+            scope.rule(
+                format!("--exclude {glob}"),
+                "asked for",
+                glob,
+                ExclusionReach::All,
+                false,
+            );
         }
         let mut globs = GlobSetBuilder::new();
-        for (at, rule) in scope.rules.iter().enumerate().filter(|(_, rule)| rule.directory.is_none()) {
+        for (at, rule) in scope
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.directory.is_none())
+        {
             globs.add(glob(&rule.glob)?);
             scope.glob_rules.push(at);
         }
@@ -102,8 +116,15 @@ impl Scope {
             for text in &scope.include_globs {
                 globs.add(glob(text)?);
             }
-            let prefixes = scope.include_globs.iter().map(|text| literal_prefix(text)).collect();
-            scope.include = Some(Include { globs: build(&globs)?, prefixes });
+            let prefixes = scope
+                .include_globs
+                .iter()
+                .map(|text| literal_prefix(text))
+                .collect();
+            scope.include = Some(Include {
+                globs: build(&globs)?,
+                prefixes,
+            });
         }
         Ok(scope)
     }
@@ -132,8 +153,14 @@ impl Scope {
     #[must_use]
     pub fn below(&self, path: &[u8]) -> Judgement {
         let rules = self.rules.iter().enumerate();
-        let mut matching = rules.filter(|(_, rule)| rule.directory.as_deref() == Some(path)).map(|(at, _)| at);
-        match matching.clone().find(|&at| self.rules[at].reach == ExclusionReach::All).or_else(|| matching.next()) {
+        let mut matching = rules
+            .filter(|(_, rule)| rule.directory.as_deref() == Some(path))
+            .map(|(at, _)| at);
+        match matching
+            .clone()
+            .find(|&at| self.rules[at].reach == ExclusionReach::All)
+            .or_else(|| matching.next())
+        {
             Some(rule) => self.verdict(rule),
             None => Judgement::Take,
         }
@@ -144,7 +171,11 @@ impl Scope {
     pub fn may_include_below(&self, path: &[u8]) -> bool {
         let Some(include) = &self.include else { return true };
         include.prefixes.iter().any(|prefix| {
-            let (short, long) = if path.len() < prefix.len() { (path, &prefix[..]) } else { (&prefix[..], path) };
+            let (short, long) = if path.len() < prefix.len() {
+                (path, &prefix[..])
+            } else {
+                (&prefix[..], path)
+            };
             long.starts_with(short)
         })
     }
@@ -157,7 +188,11 @@ impl Scope {
         let mut ordinary = None;
         for (depth, &end) in ends.iter().enumerate() {
             let own = end == path.len();
-            let above = if depth == 0 { &b"/"[..] } else { &path[..ends[depth - 1]] };
+            let above = if depth == 0 {
+                &b"/"[..]
+            } else {
+                &path[..ends[depth - 1]]
+            };
             for judgement in [self.below(above), self.judge(&path[..end])] {
                 match judgement {
                     Judgement::Skip(_) => return Some(judgement),
@@ -188,19 +223,34 @@ impl Scope {
         let exclude = self.rules.iter().map(|rule| Exclusion {
             glob: rule.glob.clone(),
             what: rule.reach,
-            why: if rule.recorded { rule.why.clone() } else { "left out when the baseline was recorded".to_owned() },
+            why: if rule.recorded {
+                rule.why.clone()
+            } else {
+                "left out when the baseline was recorded".to_owned()
+            },
         });
-        header::Scope { include: self.include_globs.clone(), exclude: exclude.collect() }
+        header::Scope {
+            include: self.include_globs.clone(),
+            exclude: exclude.collect(),
+        }
     }
 
     fn rule(&mut self, name: String, why: &str, glob: &str, reach: ExclusionReach, recorded: bool) {
-        let literal = glob.strip_suffix("/**").filter(|directory| !directory.contains(['*', '?', '[', '{', '\\']));
+        let literal = glob
+            .strip_suffix("/**")
+            .filter(|directory| !directory.contains(['*', '?', '[', '{', '\\']));
         self.rules.push(Rule {
             name,
             why: why.to_owned(),
             glob: glob.to_owned(),
             reach,
-            directory: literal.map(|directory| if directory.is_empty() { b"/".to_vec() } else { directory.into() }),
+            directory: literal.map(|directory| {
+                if directory.is_empty() {
+                    b"/".to_vec()
+                } else {
+                    directory.into()
+                }
+            }),
             recorded,
         });
     }
@@ -233,10 +283,19 @@ impl std::error::Error for BadGlob {}
 fn glob(text: &str) -> Result<globset::Glob, BadGlob> {
     if !text.starts_with('/') && !text.starts_with("**") {
         let why = format!("it does not start with `/`; write `/{text}` or `**/{text}`");
-        return Err(BadGlob { glob: text.to_owned(), why });
+        return Err(BadGlob {
+            glob: text.to_owned(),
+            why,
+        });
     }
-    let built = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
-    built.map_err(|why| BadGlob { glob: text.to_owned(), why: why.kind().to_string() })
+    let built = GlobBuilder::new(text)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build();
+    built.map_err(|why| BadGlob {
+        glob: text.to_owned(),
+        why: why.kind().to_string(),
+    })
 }
 
 fn build(globs: &GlobSetBuilder) -> Result<GlobSet, BadGlob> {
@@ -262,7 +321,10 @@ mod tests {
     use super::*;
 
     fn scope(exclude: &[&str], include: &[&str]) -> Scope {
-        let recorded = header::Scope { include: Vec::new(), exclude: Scope::built_in() };
+        let recorded = header::Scope {
+            include: Vec::new(),
+            exclude: Scope::built_in(),
+        };
         let owned = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
         Scope::new(&recorded, &owned(exclude), &owned(include), &[]).unwrap()
     }
@@ -280,10 +342,20 @@ mod tests {
             ("/usr/lib/a.pyc", true),
             ("/etc/passwd", false),
         ] {
-            assert_eq!(matches!(scope.leaves_out(path.as_bytes()), Some(Judgement::Skip(_))), out, "{path}");
+            assert_eq!(
+                matches!(scope.leaves_out(path.as_bytes()), Some(Judgement::Skip(_))),
+                out,
+                "{path}"
+            );
         }
-        assert!(matches!(scope.leaves_out(b"/tmp/x"), Some(Judgement::Ordinary(_))));
-        assert!(matches!(scope.leaves_out(b"/var/tmp/x/y"), Some(Judgement::Ordinary(_))));
+        assert!(matches!(
+            scope.leaves_out(b"/tmp/x"),
+            Some(Judgement::Ordinary(_))
+        ));
+        assert!(matches!(
+            scope.leaves_out(b"/var/tmp/x/y"),
+            Some(Judgement::Ordinary(_))
+        ));
         assert_eq!(scope.leaves_out(b"/tmp"), None);
         assert!(matches!(scope.below(b"/srv"), Judgement::Skip(_)));
     }

@@ -85,18 +85,41 @@ impl Batch {
         &self.paths[item.name..item.path.end]
     }
 
-    fn push(&mut self, path: &[u8], name_length: usize, what: What, ordinary: Option<usize>, unseen: Option<String>) {
+    fn push(
+        &mut self,
+        path: &[u8],
+        name_length: usize,
+        what: What,
+        ordinary: Option<usize>,
+        unseen: Option<String>,
+    ) {
         let start = self.paths.len();
         self.paths.extend_from_slice(path);
         let end = self.paths.len();
-        self.items.push(Item { path: start..end, name: end - name_length, what, ordinary, unseen });
+        self.items.push(Item {
+            path: start..end,
+            name: end - name_length,
+            what,
+            ordinary,
+            unseen,
+        });
     }
 }
 
 impl Walk {
     pub(super) fn new(root: Directory, mounts: Mounts, scope: Arc<Scope>) -> Self {
-        let tally = WalkTally { skipped: vec![0; scope.rules().len()], gone: 0 };
-        Self { frames: Vec::new(), path: Vec::new(), root: Some(root), mounts, scope, tally }
+        let tally = WalkTally {
+            skipped: vec![0; scope.rules().len()],
+            gone: 0,
+        };
+        Self {
+            frames: Vec::new(),
+            path: Vec::new(),
+            root: Some(root),
+            mounts,
+            scope,
+            tally,
+        }
     }
 
     /// Fills an empty batch with what comes next; it stays empty at the end.
@@ -106,7 +129,9 @@ impl Walk {
             self.enter(root, 0, None, batch);
         }
         while batch.items.len() < BATCH {
-            let Some(frame) = self.frames.last_mut() else { return };
+            let Some(frame) = self.frames.last_mut() else {
+                return;
+            };
             let Some((name, kind)) = frame.names.get(frame.at) else {
                 self.leave();
                 continue;
@@ -126,7 +151,9 @@ impl Walk {
                     continue;
                 }
                 Judgement::NotIncluded => {
-                    if matches!(kind, Kind::Directory | Kind::Unknown) && self.scope.may_include_below(&self.path) {
+                    if matches!(kind, Kind::Directory | Kind::Unknown)
+                        && self.scope.may_include_below(&self.path)
+                    {
                         self.pass_through(name_length, ordinary, batch);
                     }
                     continue;
@@ -150,7 +177,9 @@ impl Walk {
         let name = &self.path[self.path.len() - name_length..];
         match directory.descend(name) {
             Opened::Directory(child) => self.enter(child, name_length, ordinary, batch),
-            Opened::NotDirectory => batch.push(&self.path, name_length, What::Name(directory), ordinary, None),
+            Opened::NotDirectory => {
+                batch.push(&self.path, name_length, What::Name(directory), ordinary, None)
+            }
             Opened::Mount => {
                 let id = directory.mounted_at(name).map(|metadata| metadata.mount_id());
                 let mount = id.ok().and_then(|id| self.mounts.get(id));
@@ -160,13 +189,25 @@ impl Walk {
             Opened::Gone => self.tally.gone += 1,
             Opened::Failed(why) => {
                 let why = format!("below: {}", explain(why));
-                batch.push(&self.path, name_length, What::Name(directory), ordinary, Some(why));
+                batch.push(
+                    &self.path,
+                    name_length,
+                    What::Name(directory),
+                    ordinary,
+                    Some(why),
+                );
             }
         }
     }
 
     /// Lists a directory, tells it, and makes it the innermost.
-    fn enter(&mut self, directory: Directory, name_length: usize, mut ordinary: Option<usize>, batch: &mut Batch) {
+    fn enter(
+        &mut self,
+        directory: Directory,
+        name_length: usize,
+        mut ordinary: Option<usize>,
+        batch: &mut Batch,
+    ) {
         let directory = Arc::new(directory);
         let included = !self.scope.is_narrowed() || self.scope.judge(&self.path) == Judgement::Take;
         let told = ordinary;
@@ -182,9 +223,18 @@ impl Walk {
                 Some(directory.names())
             }
         };
-        let failure = listed.as_ref().and_then(|(_, failure)| *failure).map(|why| format!("below: {}", explain(why)));
+        let failure = listed
+            .as_ref()
+            .and_then(|(_, failure)| *failure)
+            .map(|why| format!("below: {}", explain(why)));
         if included {
-            batch.push(&self.path, name_length, What::Directory(Arc::clone(&directory)), told, failure);
+            batch.push(
+                &self.path,
+                name_length,
+                What::Directory(Arc::clone(&directory)),
+                told,
+                failure,
+            );
         }
         if let Some((names, _)) = listed {
             self.push_frame(directory, names, ordinary);
@@ -212,7 +262,14 @@ impl Walk {
     }
 
     fn push_frame(&mut self, directory: Arc<Directory>, names: Names, ordinary: Option<usize>) {
-        let frame = Frame { directory: Some(directory), identity: None, names, at: 0, path: self.path.len(), ordinary };
+        let frame = Frame {
+            directory: Some(directory),
+            identity: None,
+            names,
+            at: 0,
+            path: self.path.len(),
+            ordinary,
+        };
         self.frames.push(frame);
         if self.frames.len() > OPEN_OUTER + OPEN_INNER {
             let at = self.frames.len() - OPEN_INNER;
@@ -245,7 +302,9 @@ impl Walk {
         for frame in &self.frames[from + 1..=last] {
             let path = &self.path[..frame.path];
             let name = path.rsplit(|byte| *byte == b'/').next()?;
-            let Opened::Directory(next) = directory.descend(name) else { return None };
+            let Opened::Directory(next) = directory.descend(name) else {
+                return None;
+            };
             let identity = next.metadata().ok()?.identity();
             if frame.identity.is_some_and(|known| known != identity) {
                 return None;

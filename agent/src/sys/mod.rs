@@ -41,7 +41,10 @@ pub fn explain(errno: Errno) -> String {
 pub fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let wanted = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     // Failure leaves the old limit, under which only absurdly deep trees become blind spots.
     setrlimit(Resource::Nofile, wanted).ok();
 }

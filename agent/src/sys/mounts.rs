@@ -21,7 +21,10 @@ pub struct Mount {
 impl Mounts {
     /// Reads the mounts as they are now.
     pub fn read() -> io::Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "the process's own view of its mounts, not the tree's")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the process's own view of its mounts, not the tree's"
+        )]
         Ok(Self::parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
     }
 
@@ -40,9 +43,14 @@ impl Mounts {
         let full = [root, path].concat();
         let on_the_way = |point: &[u8]| {
             point.len() > root.len().max(1)
-                && full.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+                && full
+                    .strip_prefix(point)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
-        self.0.values().filter(|mount| on_the_way(&mount.point)).all(|mount| LOCAL.contains(&mount.kind.as_str()))
+        self.0
+            .values()
+            .filter(|mount| on_the_way(&mount.point))
+            .all(|mount| LOCAL.contains(&mount.kind.as_str()))
     }
 
     /// The mount with this id.
@@ -54,8 +62,8 @@ impl Mounts {
 
 /// Local file systems that hold files.
 const LOCAL: [&str; 18] = [
-    "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs", "ntfs3", "overlay",
-    "reiserfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
+    "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs", "ntfs3",
+    "overlay", "reiserfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
@@ -65,7 +73,10 @@ fn mount(line: &str) -> Option<(u64, Mount)> {
     let id = place.next()?.parse().ok()?;
     let point = unescape(place.nth(3)?.as_bytes());
     let mut what = what.split(' ');
-    let (kind, source) = (what.next()?.to_owned(), what.next().unwrap_or_default().to_owned());
+    let (kind, source) = (
+        what.next()?.to_owned(),
+        what.next().unwrap_or_default().to_owned(),
+    );
     Some((id, Mount { kind, point, source }))
 }
 
@@ -75,7 +86,13 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {
         match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] => {
+            [
+                b'\\',
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                tail @ ..,
+            ] => {
                 bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 rest = tail;
             }
@@ -98,10 +115,24 @@ mod tests {
             "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\nnonsense\n\
              37 35 0:3 / /srv/nfs rw - nfs4 server:/x rw\n",
         );
-        assert_eq!(mounts.get(36), Some(&Mount { kind: "ext3".into(), point: b"/mnt 2".into(), source: "/dev/root".into() }));
+        assert_eq!(
+            mounts.get(36),
+            Some(&Mount {
+                kind: "ext3".into(),
+                point: b"/mnt 2".into(),
+                source: "/dev/root".into()
+            })
+        );
         assert_eq!(mounts.get(35), None);
-        assert!(mounts.all_local_towards(b"/", b"/mnt 2/x") && mounts.all_local_towards(b"/", b"/srv/nfsx/y"));
-        assert!(!mounts.all_local_towards(b"/", b"/srv/nfs/y") && !mounts.all_local_towards(b"/srv", b"/nfs"));
-        assert!(mounts.all_local_towards(b"/srv/nfs", b"/y"), "the root itself is what the operator chose");
+        assert!(
+            mounts.all_local_towards(b"/", b"/mnt 2/x") && mounts.all_local_towards(b"/", b"/srv/nfsx/y")
+        );
+        assert!(
+            !mounts.all_local_towards(b"/", b"/srv/nfs/y") && !mounts.all_local_towards(b"/srv", b"/nfs")
+        );
+        assert!(
+            mounts.all_local_towards(b"/srv/nfs", b"/y"),
+            "the root itself is what the operator chose"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat2};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat2,
+};
 use rustix::io::Errno;
 
 /// Rules for resolving one name below an open directory.
@@ -37,7 +39,8 @@ pub enum Opened {
 pub fn open_root(path: &[u8]) -> Result<Directory, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |flags| rustix::fs::open(path, flags, Mode::empty());
-    let fd = open(flags | OFlags::NOATIME).or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
+    let fd = open(flags | OFlags::NOATIME)
+        .or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
     Ok(Directory { fd })
 }
 
@@ -51,7 +54,8 @@ impl Directory {
     /// Opens the directory `name`, which must be one component.
     #[must_use]
     pub fn descend(&self, name: &[u8]) -> Opened {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let flags =
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let open = |flags| retry(|| openat2(&self.fd, name, flags, Mode::empty(), BELOW));
         // Only the owner and root may ask for no access time; others must do without.
         let opened = match open(flags | OFlags::NOATIME) {
@@ -72,7 +76,9 @@ impl Directory {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Links are not followed by NOFOLLOW; NO_SYMLINKS would refuse to take hold of one.
         let resolve = BELOW.difference(ResolveFlags::NO_SYMLINKS);
-        Ok(Handle { fd: retry(|| openat2(&self.fd, name, flags, Mode::empty(), resolve))? })
+        Ok(Handle {
+            fd: retry(|| openat2(&self.fd, name, flags, Mode::empty(), resolve))?,
+        })
     }
 
     /// What the directory itself is.
@@ -83,7 +89,12 @@ impl Directory {
     /// The type and mount of what is mounted at `name`.
     pub fn mounted_at(&self, name: &[u8]) -> Result<Metadata, Errno> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Ok(Metadata(rustix::fs::statx(&self.fd, name, flags, MASK | StatxFlags::MNT_ID)?))
+        Ok(Metadata(rustix::fs::statx(
+            &self.fd,
+            name,
+            flags,
+            MASK | StatxFlags::MNT_ID,
+        )?))
     }
 
     /// All names with their types, sorted by bytes. On an error, the names read so far and the error.
@@ -145,7 +156,8 @@ impl Handle {
     pub fn as_directory(&self) -> Result<Directory, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |flags| rustix::fs::openat(&self.fd, c".", flags, Mode::empty());
-        let fd = open(flags | OFlags::NOATIME).or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
+        let fd = open(flags | OFlags::NOATIME)
+            .or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
         Ok(Directory { fd })
     }
 

@@ -19,7 +19,9 @@ impl Readable {
     /// Opens `/proc/self/fd`; an error if `/proc` is not mounted.
     pub fn new() -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { handles: rustix::fs::open(c"/proc/self/fd", flags, Mode::empty())? })
+        Ok(Self {
+            handles: rustix::fs::open(c"/proc/self/fd", flags, Mode::empty())?,
+        })
     }
 
     /// Opens for reading. The caller has seen that `handle` is a regular file.
@@ -32,7 +34,12 @@ impl Readable {
             Err(Errno::PERM) => (open(flags)?, false),
             other => (other?, true),
         };
-        Ok(Content { fd, at: 0, cache: Cache::Warm, keeps_atime })
+        Ok(Content {
+            fd,
+            at: 0,
+            cache: Cache::Warm,
+            keeps_atime,
+        })
     }
 }
 
@@ -61,7 +68,12 @@ impl Content {
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         loop {
             let read = match self.cache {
-                Cache::Warm => preadv2(&self.fd, &mut [IoSliceMut::new(buffer)], self.at, ReadWriteFlags::NOWAIT),
+                Cache::Warm => preadv2(
+                    &self.fd,
+                    &mut [IoSliceMut::new(buffer)],
+                    self.at,
+                    ReadWriteFlags::NOWAIT,
+                ),
                 _ => pread(&self.fd, &mut *buffer, self.at),
             };
             match read {
@@ -71,7 +83,9 @@ impl Content {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if self.cache == Cache::Warm => self.cache = Cache::ColdFrom(self.at),
-                Err(Errno::OPNOTSUPP | Errno::INVAL) if self.cache == Cache::Warm => self.cache = Cache::Unknown,
+                Err(Errno::OPNOTSUPP | Errno::INVAL) if self.cache == Cache::Warm => {
+                    self.cache = Cache::Unknown
+                }
                 Err(why) => return Err(why),
             }
         }
@@ -118,7 +132,10 @@ impl Drop for Content {
 
 /// A descriptor's number as a C string, without an allocation: it is needed once a file.
 fn itoa(number: i32) -> Number {
-    let mut text = Number { bytes: [0; 12], start: 11 };
+    let mut text = Number {
+        bytes: [0; 12],
+        start: 11,
+    };
     let mut rest = number.unsigned_abs();
     loop {
         text.start -= 1;

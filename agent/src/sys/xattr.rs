@@ -18,7 +18,10 @@ pub struct Xattrs {
 
 impl Default for Xattrs {
     fn default() -> Self {
-        Self { names: vec![0; 1024], value: Vec::new() }
+        Self {
+            names: vec![0; 1024],
+            value: Vec::new(),
+        }
     }
 }
 
@@ -31,8 +34,15 @@ impl Xattrs {
         mut each: impl FnMut(&[u8], Result<&[u8], Errno>),
     ) -> Result<(), Errno> {
         let fd = fd.as_fd();
-        let Some(length) = list(&mut self.names, |names| rustix::fs::flistxattr(fd, names))? else { return Ok(()) };
-        visit(&self.names[..length], &mut self.value, |name, value| rustix::fs::fgetxattr(fd, name, value), &mut each);
+        let Some(length) = list(&mut self.names, |names| rustix::fs::flistxattr(fd, names))? else {
+            return Ok(());
+        };
+        visit(
+            &self.names[..length],
+            &mut self.value,
+            |name, value| rustix::fs::fgetxattr(fd, name, value),
+            &mut each,
+        );
         Ok(())
     }
 
@@ -46,8 +56,15 @@ impl Xattrs {
         // itself if the handle holds a link.
         let path = handle.proc_path();
         let path = path.as_str();
-        let Some(length) = list(&mut self.names, |names| rustix::fs::listxattr(path, names))? else { return Ok(()) };
-        visit(&self.names[..length], &mut self.value, |name, value| rustix::fs::getxattr(path, name, value), &mut each);
+        let Some(length) = list(&mut self.names, |names| rustix::fs::listxattr(path, names))? else {
+            return Ok(());
+        };
+        visit(
+            &self.names[..length],
+            &mut self.value,
+            |name, value| rustix::fs::getxattr(path, name, value),
+            &mut each,
+        );
         Ok(())
     }
 }

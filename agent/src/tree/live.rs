@@ -105,7 +105,9 @@ impl Tree for LiveTree {
         };
         match directory.names() {
             (_, Some(why)) => Err(error(why)),
-            (names, None) => Ok((0..names.len()).filter_map(|at| Some(names.get(at)?.0.to_vec())).collect()),
+            (names, None) => Ok((0..names.len())
+                .filter_map(|at| Some(names.get(at)?.0.to_vec()))
+                .collect()),
         }
     }
 
@@ -128,7 +130,12 @@ impl Tree for LiveTree {
 
 fn stat(handle: &Handle) -> Result<Stat, TreeError> {
     let metadata = handle.metadata().map_err(error)?;
-    Ok(Stat { mode: metadata.mode().into(), uid: metadata.uid(), gid: metadata.gid(), size: metadata.size() })
+    Ok(Stat {
+        mode: metadata.mode().into(),
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        size: metadata.size(),
+    })
 }
 
 fn error(errno: Errno) -> TreeError {
@@ -150,7 +157,11 @@ mod tests {
         let root = std::env::temp_dir().join(format!("driftcheck-live-tree-{}", std::process::id()));
         std::fs::create_dir_all(root.join("etc")).unwrap();
         std::fs::write(root.join("etc/passwd"), "inside").unwrap();
-        for (name, target) in [("absolute", "/etc/passwd"), ("up", "../../../../etc/passwd"), ("loop", "loop")] {
+        for (name, target) in [
+            ("absolute", "/etc/passwd"),
+            ("up", "../../../../etc/passwd"),
+            ("loop", "loop"),
+        ] {
             std::os::unix::fs::symlink(target, root.join(name)).unwrap();
         }
         let tree = LiveTree::open(root.as_os_str().as_encoded_bytes()).unwrap();

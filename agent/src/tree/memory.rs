@@ -27,7 +27,8 @@ impl MemoryTree {
     }
 
     pub(crate) fn file_mode(mut self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Self {
-        self.nodes.insert(path.into(), Node::File(content.as_ref().to_vec(), mode));
+        self.nodes
+            .insert(path.into(), Node::File(content.as_ref().to_vec(), mode));
         self
     }
 
@@ -43,7 +44,12 @@ impl MemoryTree {
     }
 
     fn resolve(&self, path: &[u8], follow_last: bool) -> Result<Vec<u8>, TreeError> {
-        let mut todo: Vec<Vec<u8>> = path.split(|b| *b == b'/').rev().filter(|c| !c.is_empty()).map(Into::into).collect();
+        let mut todo: Vec<Vec<u8>> = path
+            .split(|b| *b == b'/')
+            .rev()
+            .filter(|c| !c.is_empty())
+            .map(Into::into)
+            .collect();
         let mut done: Vec<u8> = Vec::new();
         let mut hops = 0;
         while let Some(name) = todo.pop() {
@@ -63,7 +69,13 @@ impl MemoryTree {
                     if target.first() == Some(&b'/') {
                         done.clear();
                     }
-                    todo.extend(target.split(|b| *b == b'/').rev().filter(|c| !c.is_empty() && *c != b".").map(Into::into));
+                    todo.extend(
+                        target
+                            .split(|b| *b == b'/')
+                            .rev()
+                            .filter(|c| !c.is_empty() && *c != b".")
+                            .map(Into::into),
+                    );
                 }
                 Some(Node::Failing(why)) => return Err(why.clone()),
                 _ => done = next,
@@ -98,7 +110,11 @@ impl Tree for MemoryTree {
             .collect();
         names.sort_unstable();
         names.dedup();
-        if names.is_empty() { Err(TreeError::NotFound) } else { Ok(names) }
+        if names.is_empty() {
+            Err(TreeError::NotFound)
+        } else {
+            Ok(names)
+        }
     }
 
     fn stat(&self, path: &[u8]) -> Result<Stat, TreeError> {
@@ -114,7 +130,12 @@ impl Tree for MemoryTree {
             Some(Node::Failing(why)) => return Err(why.clone()),
             None => self.list(&path).map(|_| (0o040_755, 0))?,
         };
-        Ok(Stat { mode, uid: 0, gid: 0, size: size as u64 })
+        Ok(Stat {
+            mode,
+            uid: 0,
+            gid: 0,
+            size: size as u64,
+        })
     }
 
     fn read_link(&self, path: &[u8]) -> Result<Vec<u8>, TreeError> {

@@ -3,8 +3,8 @@
 use super::Block;
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x,
-    _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32,
-    _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi64,
+    _mm_setzero_si128, _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8,
+    _mm_shuffle_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi64,
 };
 
 /// Proof that this CPU has all that `interleaved` is compiled for: only `detect` makes one.
@@ -21,10 +21,7 @@ impl ShaNi {
 }
 
 /// Compresses as many blocks into each state as both runs have.
-#[expect(
-    unsafe_code,
-    reason = "the callee is compiled for more than every x86_64 has"
-)]
+#[expect(unsafe_code, reason = "the callee is compiled for more than every x86_64 has")]
 pub(super) fn compress_pair(
     _proof: ShaNi,
     a: &mut [u32; 8],

@@ -101,12 +101,7 @@ fn published_digests() {
     for cpu in paths() {
         let digests = all(cpu, &messages);
         for ((message, expected), digest) in published.iter().zip(digests) {
-            assert_eq!(
-                hex(digest),
-                *expected,
-                "{} bytes in digest_all",
-                message.len()
-            );
+            assert_eq!(hex(digest), *expected, "{} bytes in digest_all", message.len());
             let (mut a, mut b) = (Hasher::new(), Hasher::default());
             update_pair_on(cpu, &mut a, message, &mut b, message);
             let (a, b) = finish_pair_on(cpu, a, b);
@@ -117,12 +112,7 @@ fn published_digests() {
     for (message, expected) in &published {
         let mut hasher = Hasher::new();
         hasher.update(message);
-        assert_eq!(
-            hex(hasher.finish()),
-            *expected,
-            "{} bytes alone",
-            message.len()
-        );
+        assert_eq!(hex(hasher.finish()), *expected, "{} bytes alone", message.len());
     }
 }
 
@@ -162,13 +152,7 @@ fn every_buffer_filling_beside_every_other() {
                     let (mut a, mut b) = (Hasher::new(), Hasher::new());
                     a.update(&a_data[..a_filled]);
                     b.update(&b_data[..b_filled]);
-                    update_pair_on(
-                        cpu,
-                        &mut a,
-                        &a_data[a_filled..],
-                        &mut b,
-                        &b_data[b_filled..],
-                    );
+                    update_pair_on(cpu, &mut a, &a_data[a_filled..], &mut b, &b_data[b_filled..]);
                     // The state and buffer say the same as the digest would, and cost less.
                     let (mut a_one, mut b_one) = (Hasher::new(), Hasher::new());
                     a_one.update(a_data);
