@@ -13,3 +13,4 @@ pub mod record;
 pub mod scan;
 pub mod sys;
 pub mod tree;
+pub mod vendor;

@@ -218,6 +218,9 @@ pub struct Drift {
     /// What it means, in a sentence; absent where the fields say it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meaning: Option<String>,
+    /// The package that the path belongs to, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_package: Option<OsText>,
     /// Ids of drifts in other sections that tell the same event, e.g. of the `users` drift for `/etc/passwd`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<String>,
@@ -296,10 +299,18 @@ pub struct FieldChange {
     /// The attribute's name.
     pub name: String,
     /// In the baseline; absent if it is not there.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expected: Option<Value>,
     /// On the host; absent if it is not there.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub actual: Option<Value>,
 }
 

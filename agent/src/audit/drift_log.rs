@@ -169,6 +169,7 @@ mod tests {
                 fields: Vec::new(),
                 severity: Severity::ALL[number % 5],
                 meaning: None,
+                owner_package: None,
                 related: Vec::new(),
             });
         }

@@ -116,9 +116,20 @@ impl Collected {
         );
     }
 
-    /// Adds a drift as it is.
+    /// Adds a drift, judged already or by the policy.
     pub(crate) fn push(&mut self, change: Change, judged: Option<(Severity, Option<String>)>) {
         let (severity, meaning) = judged.unwrap_or_else(|| policy::judge(&change));
+        self.push_owned(change, severity, meaning, None);
+    }
+
+    /// Adds a drift of a path that a package owns.
+    pub(crate) fn push_owned(
+        &mut self,
+        change: Change,
+        severity: Severity,
+        meaning: Option<String>,
+        owner_package: Option<OsText>,
+    ) {
         let drift = Drift {
             id: change.id(),
             section: change.section,
@@ -127,10 +138,30 @@ impl Collected {
             fields: change.fields,
             severity,
             meaning,
+            owner_package,
             related: Vec::new(),
         };
         if let Some(drift) = self.links.hold(drift) {
             self.drifts.push(drift);
+        }
+    }
+
+    /// Counts an expected entry that was observed, and how it was verified.
+    pub(crate) fn met_by(&mut self, section: &str, method: &str, verified: bool) {
+        if !verified {
+            return;
+        }
+        // Mostly the coverage and the method exist: no key is made to look for them.
+        let coverage = match self.coverage.get_mut(section) {
+            Some(coverage) => coverage,
+            None => self.coverage(section),
+        };
+        coverage.verified += 1;
+        match coverage.methods.get_mut(method) {
+            Some(count) => *count += 1,
+            None => {
+                coverage.methods.insert(method.to_owned(), 1);
+            }
         }
     }
 
@@ -261,22 +292,7 @@ impl Findings for Collected {
     }
 
     fn met(&mut self, observed: &Line<'_>, verified: bool) {
-        if !verified {
-            return;
-        }
-        let method = method(observed);
-        // Mostly the coverage and the method exist: no key is made to look for them.
-        let coverage = match self.coverage.get_mut(observed.section()) {
-            Some(coverage) => coverage,
-            None => self.coverage(observed.section()),
-        };
-        coverage.verified += 1;
-        match coverage.methods.get_mut(method) {
-            Some(count) => *count += 1,
-            None => {
-                coverage.methods.insert(method.to_owned(), 1);
-            }
-        }
+        self.met_by(observed.section(), method(observed), verified);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::audit::{self, Outcome};
 use crate::host;
 use crate::record;
 use crate::scan::{Depth, Progress};
+use crate::vendor;
 use arguments::{
     AuditArguments, BaselineCommand, Command, Format, RecordArguments, ScanArguments, SchemaName, When,
 };
@@ -71,7 +72,10 @@ fn audit(arguments: &AuditArguments) -> Exit {
     };
     let shown = Progress::default();
     let outcome = progress::shown("audited", &shown, arguments.scan.progress, || {
-        audit::against_file(baseline.as_bytes(), &settings, &shown)
+        match baseline.as_bytes() {
+            b"vendor" => vendor::audit(&settings, &shown),
+            file => audit::against_file(file, &settings, &shown),
+        }
     });
     match outcome {
         Ok(outcome) => report(outcome, arguments),

@@ -159,10 +159,19 @@ pub enum Wanted {
 /// One package manager's reader.
 pub type Reader = fn(&dyn Tree, Wanted) -> Result<Option<Installed>, TreeError>;
 
+/// Who reads which database. To add one: its line here.
+pub const READERS: &[(Ecosystem, Reader)] = &[
+    (Ecosystem::Apk, apk::read),
+    (Ecosystem::Deb, dpkg::read),
+    (Ecosystem::Pacman, pacman::read),
+];
+
 /// The order of two versions of the package with this key of the `packages` section; `None` if the key is not a
 /// package's.
 #[must_use]
 pub fn order(key: &str, left: &[u8], right: &[u8]) -> Option<std::cmp::Ordering> {
-    let ecosystem = Ecosystem::ALL.into_iter().find(|ecosystem| Some(ecosystem.name()) == key.split('/').next())?;
+    let ecosystem = Ecosystem::ALL
+        .into_iter()
+        .find(|ecosystem| Some(ecosystem.name()) == key.split('/').next())?;
     Some(version::compare(ecosystem, left, right))
 }

@@ -21,19 +21,11 @@ use std::collections::BTreeMap;
 use baseline_format::{ALL, BELOW, Entry, OsText, Value};
 
 use super::{Facts, Probe};
-use crate::packages::{Diversion, Ecosystem, Installed, Override, Package, Reader, Wanted};
-use crate::packages::{alternatives, apk, dpkg, pacman};
+use crate::packages::{Diversion, Ecosystem, Installed, Override, Package, READERS, Wanted, alternatives};
 use crate::tree::Tree;
 
 /// Reads the `packages` section.
 pub(super) struct Packages;
-
-/// Who reads which database. To add one: its line here.
-const READERS: &[(Ecosystem, Reader)] = &[
-    (Ecosystem::Apk, apk::read),
-    (Ecosystem::Deb, dpkg::read),
-    (Ecosystem::Pacman, pacman::read),
-];
 
 impl Probe for Packages {
     fn section(&self) -> &'static str {

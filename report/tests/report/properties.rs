@@ -88,6 +88,7 @@ fn one_drift() -> impl Strategy<Value = Drift> {
                 fields,
                 severity,
                 meaning,
+                owner_package: None,
                 related,
             },
         )

@@ -80,6 +80,7 @@ pub(crate) fn drift(severity: Severity, change: ChangeKind, section: &str, key: 
         fields: Vec::new(),
         severity,
         meaning: None,
+        owner_package: None,
         related: Vec::new(),
     }
 }
