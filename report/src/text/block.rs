@@ -1,10 +1,16 @@
 //! The drifts of one severity and one section: which are listed, and where the others are counted.
 
+use std::collections::HashMap;
+
+use baseline_format::OsText;
 use baseline_format::order::is_below;
 use baseline_format::report::{ChangeKind, Drift, Severity};
 
 /// Drifts held at once when all are to be listed: enough to group them well, too few to notice.
 const HELD: usize = 1_000;
+
+/// Drifts of one package and meaning that are listed by name: a rebuilt package must not hide the others.
+const OF_ONE_PACKAGE: usize = 3;
 
 /// Kinds of change in the order in which they are told.
 pub(super) const KINDS: [ChangeKind; 4] = [
@@ -19,6 +25,8 @@ pub(super) struct Block {
     pub(super) section: String,
     pub(super) items: Vec<Item>,
     tallies: [Tally; 4],
+    /// By package, kind of change and meaning: how many drifts are listed, and the last of them.
+    owners: HashMap<(OsText, ChangeKind, Option<String>), (usize, usize)>,
 }
 
 /// A drift that is listed.
@@ -26,6 +34,8 @@ pub(super) struct Item {
     pub(super) drift: Drift,
     /// Drifts below it that it stands for.
     pub(super) below: u64,
+    /// Drifts of the same package and meaning that it stands for.
+    pub(super) of_package: u64,
 }
 
 /// Drifts that belong together and are told together.
@@ -57,6 +67,7 @@ impl Block {
             section,
             items: Vec::new(),
             tallies: Default::default(),
+            owners: HashMap::new(),
         }
     }
 
@@ -73,7 +84,11 @@ impl Block {
         let tally = &mut self.tallies[place(drift.change)];
         if limit == 0 {
             tally.listed += 1;
-            self.items.push(Item { drift, below: 0 });
+            self.items.push(Item {
+                drift,
+                below: 0,
+                of_package: 0,
+            });
             return;
         }
         if let Some(top) = &tally.top
@@ -85,7 +100,21 @@ impl Block {
             }
             return;
         }
+        let owner = drift
+            .owner_package
+            .clone()
+            .map(|package| (package, drift.change, drift.meaning.clone()));
+        if let Some((many, last)) = owner.as_ref().and_then(|owner| self.owners.get(owner))
+            && *many >= OF_ONE_PACKAGE
+        {
+            self.items[*last].of_package += 1;
+            return;
+        }
         let listed = tally.listed < limit;
+        if let (true, Some(owner)) = (listed, owner) {
+            let known = self.owners.entry(owner).or_default();
+            *known = (known.0 + 1, self.items.len());
+        }
         if can_fold(&drift)
             && !tally
                 .top
@@ -100,7 +129,11 @@ impl Block {
         }
         if listed {
             tally.listed += 1;
-            self.items.push(Item { drift, below: 0 });
+            self.items.push(Item {
+                drift,
+                below: 0,
+                of_package: 0,
+            });
         } else {
             tally.more += 1;
         }

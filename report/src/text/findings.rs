@@ -130,7 +130,7 @@ impl<'a> Findings<'a> {
             {
                 keys.remove(item.drift.key.as_str());
             }
-            let hint = self.related.hint(&item.drift);
+            let hint = join(owner(item), self.related.hint(&item.drift));
             let entry = Entry {
                 lead: &margin,
                 label,
@@ -239,6 +239,23 @@ fn label(item: &Item, room: usize) -> String {
     };
     let key = quoted(item.drift.key.as_str());
     format!("{}{below}", shorten(&key, room.saturating_sub(width(&below))))
+}
+
+/// The package that owns the path, and how many more of its paths the entry stands for.
+fn owner(item: &Item) -> Option<String> {
+    let package = item.drift.owner_package.as_ref()?;
+    let package = quoted(package.as_str());
+    Some(match item.of_package {
+        0 => format!("({package})"),
+        more => format!("({package}, and {} more of it)", number(more)),
+    })
+}
+
+fn join(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first} {second}")),
+        (first, second) => first.or(second),
+    }
 }
 
 /// A kind of change as a word after "3 more".
