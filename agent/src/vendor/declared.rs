@@ -58,8 +58,23 @@ impl Declared {
                 }
             }
         }
+        declared.add_registered(tree, &mut places);
         declared.merge();
         declared
+    }
+
+    /// Configuration files that packages make with ucf(1) when they are configured: owned, but not declared.
+    fn add_registered(&mut self, tree: &dyn Tree, places: &mut Places<'_>) {
+        let registry = tree.read(b"/var/lib/ucf/registry", REGISTRY).unwrap_or_default();
+        for line in registry.split(|byte| *byte == b'\n') {
+            let mut words = line.splitn(2, |byte| byte.is_ascii_whitespace());
+            if let (Some(package), Some(path)) = (words.next(), words.next()) {
+                self.packages
+                    .push(format!("deb/{}", String::from_utf8_lossy(package)));
+                self.ghosts
+                    .push((places.real(path.trim_ascii()), self.packages.len() - 1));
+            }
+        }
     }
 
     fn add(&mut self, ecosystem: Ecosystem, installed: Installed, places: &mut Places<'_>) {
@@ -299,6 +314,9 @@ struct Places<'a> {
     /// Real path by path, for directories.
     real: HashMap<Vec<u8>, Vec<u8>>,
 }
+
+/// ucf's list of files is short. Bytes.
+const REGISTRY: u64 = 16 << 20;
 
 /// Links that are followed on the way to one directory, as in Linux.
 const HOPS: u32 = 40;

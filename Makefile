@@ -1,0 +1,41 @@
+# `make test` is all that a change must pass; CI runs the same. `make bench` measures, and takes its time.
+
+CARGO ?= cargo
+# The programs that nobody here wrote and that the tests compare with, as Debian packages.
+PACKAGES = acl attr db-util debsums eatmydata gcc libcap2-bin libc6-dev make mmdebstrap openssh-client \
+	pacman-package-manager python3 python3-jsonschema rpm shellcheck strace sudo util-linux zstd
+# A test that lacks its oracle prints that it was skipped, unless the oracles are required.
+export DRIFTCHECK_REQUIRE_ORACLES ?= $(if $(CI),1,)
+
+.PHONY: test setup format lint unit end-to-end bench man clean
+
+test: setup format lint unit end-to-end
+
+setup:
+	tests/setup/packages.sh $(PACKAGES)
+	tests/setup/roots.sh
+
+format:
+	$(CARGO) fmt --all --check
+	shellcheck tests/setup/*.sh $(wildcard bench/*.sh)
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	tests/setup/policy.py
+
+unit:
+	$(CARGO) build --locked --workspace
+	tests/setup/cargo-test.sh --workspace --exclude driftcheck-tests
+
+end-to-end:
+	$(CARGO) build --locked --workspace
+	tests/setup/cargo-test.sh -p driftcheck-tests
+
+bench:
+	bench/run.sh
+
+man:
+	UPDATE_GOLDEN=1 $(CARGO) test --locked -p driftcheck --test man_page
+
+clean:
+	$(CARGO) clean
