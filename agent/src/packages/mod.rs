@@ -5,6 +5,8 @@
 
 use crate::tree::{Tree, TreeError};
 
+pub mod rpm;
+
 /// The package managers that driftcheck reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ecosystem {
