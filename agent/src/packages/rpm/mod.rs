@@ -2,14 +2,24 @@
 
 use std::fmt;
 
+pub mod bdb;
 pub mod header;
+pub mod ndb;
 pub mod package;
 pub mod signature;
+pub mod sqlite;
 pub mod tag;
 pub mod version;
+pub mod wal;
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+/// Longest database in bytes. A full desktop has some 200 MB.
+const LONGEST: u64 = 1 << 30;
+
+/// What a database reader calls with each record: its number, and its blob or why it cannot be had.
+pub type Take<'a> = dyn FnMut(u32, Result<&[u8], Malformed>) + 'a;
 
 /// Why a database, or something in it, cannot be trusted: a lower-case fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
