@@ -12,6 +12,8 @@ pub mod version;
 
 use crate::tree::{Tree, TreeError};
 
+pub mod rpm;
+
 /// The package managers that driftcheck reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ecosystem {

@@ -1,0 +1,34 @@
+//! The tags of headers that are read here, with rpm's own names (`rpmtag.h`, explained in its manual).
+#![expect(missing_docs, reason = "rpm's own names, which its manual explains")]
+
+pub const HEADER_IMMUTABLE: u32 = 63;
+pub const SIGPGP: u32 = 259;
+pub const SIGGPG: u32 = 262;
+pub const DSAHEADER: u32 = 267;
+pub const RSAHEADER: u32 = 268;
+pub const SHA1HEADER: u32 = 269;
+pub const SHA256HEADER: u32 = 273;
+pub const OPENPGP: u32 = 278;
+pub const NAME: u32 = 1000;
+pub const VERSION: u32 = 1001;
+pub const RELEASE: u32 = 1002;
+pub const EPOCH: u32 = 1003;
+pub const VENDOR: u32 = 1011;
+pub const ARCH: u32 = 1022;
+pub const OLDFILENAMES: u32 = 1027;
+pub const FILESIZES: u32 = 1028;
+pub const FILESTATES: u32 = 1029;
+pub const FILEMODES: u32 = 1030;
+pub const FILEDIGESTS: u32 = 1035;
+pub const FILELINKTOS: u32 = 1036;
+pub const FILEFLAGS: u32 = 1037;
+pub const FILEUSERNAME: u32 = 1039;
+pub const FILEGROUPNAME: u32 = 1040;
+pub const SOURCERPM: u32 = 1044;
+pub const FILEVERIFYFLAGS: u32 = 1045;
+pub const DIRINDEXES: u32 = 1116;
+pub const BASENAMES: u32 = 1117;
+pub const DIRNAMES: u32 = 1118;
+pub const LONGFILESIZES: u32 = 5008;
+pub const FILECAPS: u32 = 5010;
+pub const FILEDIGESTALGO: u32 = 5011;
