@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use baseline_format::header::{self, End, FORMAT_VERSION, Header, Image, SectionInfo};
 use baseline_format::report::Unseen;
@@ -89,6 +90,7 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         unseen_total: 0,
         mounts: Vec::new(),
     };
+    progress.expected.store(tree.inodes_in_use(), Ordering::Relaxed);
     let scope = Arc::new(scope);
     for section in &header.sections {
         match PROBES.iter().find(|probe| probe.section() == section.name) {

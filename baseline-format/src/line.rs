@@ -379,7 +379,7 @@ impl Scan<'_> {
         self.skip(DEPTH).map_err(|()| wrong.clone())?;
         let text = str::from_utf8(&self.bytes[start..self.at]).map_err(|_| wrong.clone())?;
         match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(json) if json.to_string() == text => Ok(()),
+            Ok(json) if is_spelled(&json, text) => Ok(()),
             _ => Err(wrong),
         }
     }
@@ -422,6 +422,11 @@ impl Scan<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether `text` is how `serde_json` writes the value.
+fn is_spelled(json: &serde_json::Value, text: &str) -> bool {
+    serde_json::to_string(json).is_ok_and(|written| written == text)
 }
 
 #[cfg(test)]

@@ -172,16 +172,10 @@ fn file(change: &Change) -> (Severity, Option<String>) {
         || ["acl", "digest", "flags", "gid", "link", "mode", "type", "uid"]
             .iter()
             .any(|name| changed(name));
-    let severity = if !matters {
-        Low
-    } else if under(&INERT) {
+    let severity = if !matters || under(&INERT) {
         Low
     } else if under(&ACCESS) || under(&CODE) {
-        if change.kind == ChangeKind::Removed {
-            Medium
-        } else {
-            High
-        }
+        access(change, High)
     } else if under(&BUSY) {
         Low
     } else {

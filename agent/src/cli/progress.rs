@@ -45,10 +45,11 @@ fn line(verb: &str, progress: &Progress, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);
     #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
     let (rate, megabytes) = (bytes as f64 / seconds / 1e6, bytes as f64 / 1e6);
-    let mut text = format!("{verb} {entries} files, {megabytes:.0} MB, {rate:.0} MB/s");
-    if expected > entries && entries > 0 {
+    let left = if expected > entries && entries > 0 {
         let left = elapsed.as_secs() * (expected - entries) / entries;
-        text.push_str(&format!(", about {}:{:02} left", left / 60, left % 60));
-    }
-    text
+        format!(", about {}:{:02} left", left / 60, left % 60)
+    } else {
+        String::new()
+    };
+    format!("{verb} {entries} files, {megabytes:.0} MB, {rate:.0} MB/s{left}")
 }

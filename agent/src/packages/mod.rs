@@ -166,6 +166,7 @@ pub const READERS: &[(Ecosystem, Reader)] = &[
     (Ecosystem::Apk, apk::read),
     (Ecosystem::Deb, dpkg::read),
     (Ecosystem::Pacman, pacman::read),
+    (Ecosystem::Rpm, rpm::read),
 ];
 
 /// The order of two versions of the package with this key of the `packages` section; `None` if the key is not a

@@ -16,14 +16,8 @@ pub fn compare(ecosystem: Ecosystem, a: &[u8], b: &[u8]) -> Ordering {
         Ecosystem::Apk => apk_order(a, b),
         Ecosystem::Deb => deb_order(a, b),
         Ecosystem::Pacman => pacman_order(a, b),
-        Ecosystem::Rpm => rpm_order(a, b),
+        Ecosystem::Rpm => super::rpm::version::compare(a, b),
     }
-}
-
-/// rpm's rule grew from the same one as pacman's, but gives `~` and `^` a meaning, which pacman skips as it
-/// skips any other sign. For versions without these two the result is rpm's.
-fn rpm_order(a: &[u8], b: &[u8]) -> Ordering {
-    pacman_order(a, b)
 }
 
 /// deb-version(7): `[EPOCH:]UPSTREAM[-REVISION]`.

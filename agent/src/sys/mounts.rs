@@ -53,6 +53,12 @@ impl Mounts {
             .all(|mount| LOCAL.contains(&mount.kind.as_str()))
     }
 
+    /// Whether something is mounted exactly at `path`.
+    #[must_use]
+    pub fn is_mount_point(&self, path: &[u8]) -> bool {
+        self.0.values().any(|mount| mount.point == path)
+    }
+
     /// The mount with this id.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<&Mount> {

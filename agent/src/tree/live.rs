@@ -35,6 +35,15 @@ impl LiveTree {
         sys::open_root(&self.path).map_err(error)
     }
 
+    /// Files on the root's file system, if the root is all of it; else 0. An estimate for showing progress.
+    #[must_use]
+    pub fn inodes_in_use(&self) -> u64 {
+        if !self.mounts.is_mount_point(&self.path) {
+            return 0;
+        }
+        rustix::fs::fstatvfs(&self.root).map_or(0, |space| space.f_files.saturating_sub(space.f_ffree))
+    }
+
     /// Whether this is the root of the running system.
     #[must_use]
     pub fn is_running_system(&self) -> bool {
