@@ -302,13 +302,13 @@ mod tests {
         kind: ChangeKind,
         fields: &[(&str, Option<&str>, Option<&str>)],
     ) -> Change {
-        let value = |text: &Option<&str>| text.map(Value::from);
+        let value = |text: Option<&str>| text.map(Value::from);
         let fields = fields
             .iter()
             .map(|(name, was, is)| FieldChange {
                 name: (*name).into(),
-                expected: value(was),
-                actual: value(is),
+                expected: value(*was),
+                actual: value(*is),
             })
             .collect();
         Change {

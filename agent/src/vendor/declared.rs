@@ -9,7 +9,7 @@ use baseline_format::{Entry, Line, OsText, ReadError, Reference, Value};
 use super::excuses::PathExcludes;
 use crate::packages::{DeclaredFile, DeclaredKind, Diversion, Ecosystem, Installed, READERS, Wanted};
 use crate::scan::{Algorithm, FILES};
-use crate::tree::{Tree, TreeError};
+use crate::tree::Tree;
 
 /// Everything that is declared below one root.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Declared {
     fn add_registered(&mut self, tree: &dyn Tree, places: &mut Places<'_>) {
         let registry = tree.read(b"/var/lib/ucf/registry", REGISTRY).unwrap_or_default();
         for line in registry.split(|byte| *byte == b'\n') {
-            let mut words = line.splitn(2, |byte| byte.is_ascii_whitespace());
+            let mut words = line.splitn(2, u8::is_ascii_whitespace);
             if let (Some(package), Some(path)) = (words.next(), words.next()) {
                 self.packages
                     .push(format!("deb/{}", String::from_utf8_lossy(package)));
@@ -275,10 +275,7 @@ impl Declaration {
             )
             .with_some("link", file.link.as_deref().filter(|_| is_link).map(Value::bytes))
             .with_some("digest", digest)
-            .with_some(
-                "capabilities",
-                file.capabilities.as_deref().map(|text| capabilities(text)),
-            )
+            .with_some("capabilities", file.capabilities.as_deref().map(capabilities))
             .encode(out);
     }
 
@@ -343,8 +340,7 @@ impl Places<'_> {
         let target = match self.tree.read_link(&own) {
             Ok(target) if hops > 0 => target,
             // It is a directory, or nothing at all: then what is below it is missing at the declared place.
-            Ok(_) | Err(TreeError::WrongType | TreeError::NotFound) => return self.keep(path, own),
-            Err(_) => return self.keep(path, own),
+            _ => return self.keep(path, own),
         };
         let mut resolved = if target.starts_with(b"/") {
             Vec::new()

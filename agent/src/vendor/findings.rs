@@ -183,7 +183,7 @@ impl<'a> VendorFindings<'a> {
             .unwrap_or(0);
         let is_file = kind == "file";
         let name = text.rsplit('/').next().unwrap_or_default();
-        let is_library = name.ends_with(".so") || name.contains(".so.");
+        let is_library = format!("{name}.").contains(".so.");
         let meaning = if is_file && mode & 0o6000 != 0 {
             return self.push(
                 change,
