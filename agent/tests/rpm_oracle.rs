@@ -469,6 +469,111 @@ fn packages_and_files_are_those_of_rpm() {
     assert!(installed.files.len() > 3000);
 }
 
+/// What `rpm -Va` says: by path, the letters of what differs but the time's, or `missing`.
+fn rpm_verify(root: &Path) -> BTreeMap<String, String> {
+    let output = rpm(root)
+        .args(["-Va", "--nodeps", "--noscripts"])
+        .output()
+        .unwrap();
+    let mut said = BTreeMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let path = line[line.find('/').unwrap()..].to_owned();
+        let letters: String = match line.strip_prefix("missing") {
+            Some(_) => "missing".into(),
+            None => line
+                .chars()
+                .take(9)
+                .filter(|letter| "S5MLUGP".contains(*letter))
+                .collect(),
+        };
+        if !letters.is_empty() {
+            said.insert(path, letters);
+        }
+    }
+    said
+}
+
+/// What the audit against the vendor says, in the same words.
+fn vendor_audit(root: &Path) -> BTreeMap<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftcheck"));
+    let output = command
+        .args(["--baseline", "vendor", "--format", "json", "--root"])
+        .arg(root)
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut said = BTreeMap::new();
+    for drift in report["drifts"].as_array().unwrap() {
+        let letter = |field: &serde_json::Value| {
+            let names = ["size", "mode", "digest", "link", "user", "group", "capabilities"];
+            let at = names.iter().position(|name| field["name"] == *name);
+            at.map(|at| b"SM5LUGP"[at])
+        };
+        let letters = match drift["change"].as_str().unwrap() {
+            "removed" => "missing".to_owned(),
+            "modified" => {
+                let mut letters: Vec<u8> = drift["fields"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter_map(letter)
+                    .collect();
+                letters.sort_by_key(|letter| b"SM5LUGP".iter().position(|known| known == letter));
+                String::from_utf8(letters).unwrap()
+            }
+            _ => continue,
+        };
+        said.insert(drift["key"].as_str().unwrap().to_owned(), letters);
+    }
+    said
+}
+
+#[test]
+fn the_vendor_audit_finds_what_rpm_verify_finds() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    if !have(&["rpm", "rpmbuild", "setcap"]) {
+        return;
+    }
+    let root = furnished(&work("verify"));
+    // rpm compares owners by name, and names come from the root.
+    fs::create_dir_all(root.join("etc")).unwrap();
+    for file in ["etc/passwd", "etc/group"] {
+        fs::copy(Path::new("/").join(file), root.join(file)).unwrap();
+    }
+    let before = rpm_verify(&root);
+    assert_eq!(vendor_audit(&root), before, "before anything was changed");
+
+    fs::write(root.join("etc/demo.conf"), "changed\n").unwrap();
+    fs::write(root.join("etc/demo.d/unverified"), "changed\n").unwrap();
+    fs::write(root.join("usr/lib/many/3/7-with-a-longer-name"), "3 8\n").unwrap();
+    fs::write(
+        root.join("usr/lib/many/4/7-with-a-longer-name"),
+        "longer than before\n",
+    )
+    .unwrap();
+    fs::remove_file(root.join("usr/lib/many/5/7-with-a-longer-name")).unwrap();
+    fs::remove_file(root.join("etc/demo.d/missing.conf")).unwrap();
+    fs::set_permissions(root.join("usr/bin/capable"), fs::Permissions::from_mode(0o755)).unwrap();
+    run(Command::new("setcap")
+        .arg("cap_sys_admin=ep")
+        .arg(root.join("usr/bin/capable")));
+    run(Command::new("setcap")
+        .arg("cap_net_raw=ep")
+        .arg(root.join("opt/caret")));
+    fs::remove_file(root.join("usr/bin/soft")).unwrap();
+    symlink("capable", root.join("usr/bin/soft")).unwrap();
+    run(Command::new("chown")
+        .arg("daemon:mail")
+        .arg(root.join("var/lib/demo/empty")));
+    fs::set_permissions(root.join("etc/demo.d"), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(root.join("opt/shared"), fs::Permissions::from_mode(0o4755)).unwrap();
+
+    let (wanted, found) = (rpm_verify(&root), vendor_audit(&root));
+    assert_eq!(found, wanted);
+    assert!(wanted.len() >= 12, "{wanted:#?}");
+}
+
 /// Removals and updates leave free pages behind, which must not be read.
 #[test]
 fn removed_packages_are_gone() {
