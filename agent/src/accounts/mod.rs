@@ -4,10 +4,12 @@
 //! includes, are given one. No parser keeps a password hash, a salt or the text of a line that it did not
 //! understand, so none of them can come out again in an error or a debug print.
 
+pub mod authorized_keys;
 pub mod crypt;
 pub mod group;
 pub mod passwd;
 pub mod shadow;
+pub mod sshd_files;
 pub mod subid;
 
 use std::collections::HashMap;
