@@ -2,6 +2,7 @@
 //!
 //! To add one: a file here, its `mod` line, and its line in [`PROBES`]. Nothing else needs to know.
 
+mod authorized_keys;
 mod groups;
 mod packages;
 mod shadow;
@@ -38,6 +39,7 @@ pub trait Probe: Sync {
 
 /// The probes, in section order.
 pub const PROBES: &[&dyn Probe] = &[
+    &authorized_keys::AuthorizedKeys,
     &groups::Groups,
     &packages::Packages,
     &shadow::Shadow,
