@@ -11,6 +11,7 @@ pub mod passwd;
 pub mod shadow;
 pub mod sshd_files;
 pub mod subid;
+pub mod sudoers;
 
 use std::collections::HashMap;
 use std::fmt;
