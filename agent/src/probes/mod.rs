@@ -7,6 +7,7 @@ mod groups;
 mod packages;
 mod shadow;
 mod subids;
+mod sudoers;
 #[cfg(test)]
 mod testing;
 mod users;
@@ -44,6 +45,7 @@ pub const PROBES: &[&dyn Probe] = &[
     &packages::Packages,
     &shadow::Shadow,
     &subids::Subids,
+    &sudoers::Sudoers,
     &users::Users,
 ];
 
