@@ -4,6 +4,7 @@
 //! [`probes`] (all others) over a [`tree`], and hand what they see to the writer or the comparer of
 //! `baseline-format`. Only [`sys`] makes system calls.
 
+pub mod accounts;
 pub mod audit;
 pub mod cli;
 pub mod host;

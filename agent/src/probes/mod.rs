@@ -2,7 +2,15 @@
 //!
 //! To add one: a file here, its `mod` line, and its line in [`PROBES`]. Nothing else needs to know.
 
+mod authorized_keys;
+mod groups;
 mod packages;
+mod shadow;
+mod subids;
+mod sudoers;
+#[cfg(test)]
+mod testing;
+mod users;
 
 use std::collections::BTreeSet;
 
@@ -31,7 +39,15 @@ pub trait Probe: Sync {
 }
 
 /// The probes, in section order.
-pub const PROBES: &[&dyn Probe] = &[&packages::Packages];
+pub const PROBES: &[&dyn Probe] = &[
+    &authorized_keys::AuthorizedKeys,
+    &groups::Groups,
+    &packages::Packages,
+    &shadow::Shadow,
+    &subids::Subids,
+    &sudoers::Sudoers,
+    &users::Users,
+];
 
 /// Facts of one section as a probe finds them, in any order.
 #[derive(Debug, Default)]
@@ -71,5 +87,19 @@ impl Facts {
             }
         }
         sorted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_are_in_section_order() {
+        assert!(
+            PROBES
+                .windows(2)
+                .all(|pair| pair[0].section() < pair[1].section())
+        );
     }
 }
