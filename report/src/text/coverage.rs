@@ -12,7 +12,7 @@ use crate::statement::{skipped, unseen};
 use crate::words::{count, number, padded, plain, quoted, shorten, width};
 
 /// Columns that the last column of the table needs to be worth having.
-const HOW: usize = 20;
+const HOW: usize = 14;
 /// Methods told a section; the reports of ours have fewer.
 const METHODS: usize = 8;
 
