@@ -86,7 +86,8 @@ fn read_user(
 ) {
     let home = match tree.stat(&user.home) {
         Ok(stat) => stat.is_directory(),
-        Err(TreeError::NotFound) => false,
+        // Of the wrong type is something on the way there: below a file there is no home.
+        Err(TreeError::NotFound | TreeError::WrongType) => false,
         Err(why) if user.home.starts_with(b"/") => {
             out.push(Entry::new(SECTION, OsText::new(&user.home)).unseen(ALL, &why.to_string()));
             false

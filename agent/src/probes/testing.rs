@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::{Facts, Probe};
 use crate::tree::TreeError;
 use crate::tree::memory::MemoryTree;
@@ -93,4 +95,38 @@ fn load(folder: &Path, below: &str, mut tree: MemoryTree) -> MemoryTree {
         }
     }
     tree
+}
+
+/// Files that any of the account probes reads.
+const ACCOUNT_FILES: [&str; 10] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/gshadow",
+    "/etc/shadow",
+    "/etc/subuid",
+    "/etc/subgid",
+    "/etc/sudoers",
+    "/etc/ssh/sshd_config",
+    "/root/.ssh/authorized_keys",
+    "/etc/hostname",
+];
+
+proptest! {
+    /// Whatever stands in the files, every probe comes to an end, and its keys are in order and there once.
+    #[test]
+    fn any_bytes_give_facts(bytes in prop::collection::vec(any::<u8>(), 0..400), text in "([:#a0,\n+x=!$]|root:|ALL){0,60}") {
+        for content in [&bytes[..], text.as_bytes(), &[b"root:x:0:0::/root:/bin/sh\n", text.as_bytes()].concat()] {
+            let tree = ACCOUNT_FILES.iter().fold(MemoryTree::new(), |tree, path| tree.file(path, content));
+            for probe in super::PROBES {
+                let mut facts = Facts::default();
+                probe.read(&tree, &mut facts);
+                let facts = facts.into_sorted();
+                let in_order = |pair: &[baseline_format::Entry]| {
+                    baseline_format::order::compare_keys(pair[0].key.as_str(), pair[1].key.as_str()).is_lt()
+                };
+                prop_assert!(facts.windows(2).all(in_order));
+                prop_assert!(facts.iter().all(|fact| fact.section == probe.section()));
+            }
+        }
+    }
 }

@@ -6,9 +6,9 @@
 //! same text, the one that stands first in `ordinary` wins.
 
 use super::patterns::{
-    alias_keyword, blanks, continuation, count, defaults, group_length, id_length, ipv6_is_valid,
-    ipv6_length, is_alias, is_ipv4, line_end, path_length, push_argument, regex_length, setting_value,
-    spaced_comma, tag, unescape, unescape_special, word_length,
+    SUDOEDIT, alias_keyword, blanks, continuation, count, defaults, group_length, id_length, include_length,
+    ipv6_is_valid, ipv6_length, is_alias, is_ipv4, is_space, line_end, path_length, push_argument,
+    regex_length, setting_value, spaced_comma, tag, unescape, unescape_special, word_length,
 };
 use super::{AliasKind, DigestKind, OptionKind, Tag};
 
@@ -88,6 +88,7 @@ enum State {
 }
 
 impl<'a> Lexer<'a> {
+    /// Of a file whose last line has its end; sudo supplies a missing one.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -124,11 +125,8 @@ impl<'a> Lexer<'a> {
         if line.tokens.is_empty() {
             return None;
         }
-        // sudo supplies a missing line end, but not one behind a backslash.
-        if self.bytes.ends_with(b"\n") {
-            line.tokens
-                .push(Token::Bad("the file ends inside a continued line"));
-        }
+        line.tokens
+            .push(Token::Bad("the file ends inside a continued line"));
         Some(line)
     }
 
@@ -242,24 +240,13 @@ impl<'a> Lexer<'a> {
     }
 
     fn include_path(&mut self, rest: &[u8], out: &mut Vec<Token>) {
-        let space = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0b;
         if rest[0] == b'"' {
             self.previous = State::Initial;
             self.string(out);
-        } else if space(rest[0]) {
+        } else if is_space(rest[0]) {
             self.bangs_or_blank(rest, 0, out);
         } else {
-            let mut length = 0;
-            while let Some(byte) = rest.get(length) {
-                if *byte == b'\\' && blanks(&rest[length + 1..]) > 0 {
-                    length += 1 + blanks(&rest[length + 1..]);
-                } else if space(*byte) {
-                    break;
-                } else {
-                    length += 1;
-                }
-            }
-            let path = self.take(length);
+            let path = self.take(include_length(rest));
             out.push(Token::Word(unescape(path)));
             self.state = State::Initial;
         }
@@ -302,7 +289,9 @@ impl<'a> Lexer<'a> {
                 continue;
             }
             match rest {
-                [] | [b'\n', ..] | [b'\r', b'\n', ..] => {
+                // Continued up to the end of the file: whatever it was to be, sudo does not miss it.
+                [] => return,
+                [b'\n', ..] | [b'\r', b'\n', ..] => {
                     self.state = State::Initial;
                     out.push(Token::Bad("a line break inside a string"));
                     return;
@@ -541,16 +530,18 @@ impl<'a> Lexer<'a> {
                     push_argument(&mut arguments, &self.take(2)[1..], &mut spaced);
                 }
                 [b'^', ..] if arguments.is_none() => {
-                    match self.regex_argument() {
-                        Ok(regex) => {
-                            push_argument(&mut arguments, &regex, &mut spaced);
-                            out.push(Token::Command(name, arguments));
-                        }
-                        Err(why) => out.push(Token::Bad(why)),
-                    }
+                    let regex = self.regex_argument(out);
+                    out.extend(regex.map(|regex| Token::Command(name, Some(regex))));
                     return;
                 }
-                [] | [b'#' | b':' | b',' | b'\r' | b'\n', ..] => break,
+                [b'\r', b'\n', ..] => {
+                    // To sudo, the longer line end ends the line before the command is complete.
+                    out.push(Token::Bad("a carriage return behind a command"));
+                    return;
+                }
+                // Continued up to the end of the file, at which sudo forgets it.
+                [] => return,
+                [b'#' | b':' | b',' | b'\r' | b'\n', ..] => break,
                 [b'=', ..] if plain == 1 => break,
                 [b' ' | b'\t', ..] => {
                     self.take(blanks(rest));
@@ -570,7 +561,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Arguments as a regular expression, up to `$`; blanks and signs are part of it.
-    fn regex_argument(&mut self) -> Result<Vec<u8>, &'static str> {
+    fn regex_argument(&mut self, out: &mut Vec<Token>) -> Option<Vec<u8>> {
         let mut text = Vec::new();
         loop {
             let rest = self.rest();
@@ -580,12 +571,16 @@ impl<'a> Lexer<'a> {
                 continue;
             }
             match rest {
-                [] | [b'#' | b'\r' | b'\n', ..] => return Err("unterminated regular expression"),
+                [] => return None,
+                [b'#' | b'\r' | b'\n', ..] => {
+                    out.push(Token::Bad("unterminated regular expression"));
+                    return None;
+                }
                 [b'$', ..] => {
                     self.take(1);
                     text.push(b'$');
                     self.continued = false;
-                    return Ok(text);
+                    return Some(text);
                 }
                 [b'\\', next, ..] if !matches!(next, b'\r' | b'\n') => text.extend_from_slice(self.take(2)),
                 _ => text.extend_from_slice(self.take(1)),
@@ -593,8 +588,6 @@ impl<'a> Lexer<'a> {
         }
     }
 }
-
-const SUDOEDIT: &[u8] = b"sudoedit";
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! The grammar of sudoers(5): from the words of a line to rules, aliases and settings.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -63,7 +64,11 @@ pub(super) type OnInclude<'a> = dyn FnMut(&mut Parser, Include, usize) + 'a;
 impl Parser {
     /// Parses a file; `on_include` is called in place, for order is part of the meaning.
     pub(super) fn file(&mut self, bytes: &[u8], file: &Arc<[u8]>, on_include: &mut OnInclude<'_>) {
-        let mut lexer = Lexer::new(bytes);
+        let complete = match bytes.last() {
+            None | Some(b'\n') => Cow::Borrowed(bytes),
+            Some(_) => Cow::Owned([bytes, b"\n"].concat()),
+        };
+        let mut lexer = Lexer::new(&complete);
         while let Some(Line { number, tokens }) = lexer.next_line() {
             let tokens = tokens.into_iter().peekable();
             let mut statement = Statement {

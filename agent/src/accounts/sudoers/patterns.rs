@@ -2,6 +2,9 @@
 
 use super::{AliasKind, TAGS, Tag};
 
+/// The command that stands for sudo's own editing mode.
+pub(super) const SUDOEDIT: &[u8] = b"sudoedit";
+
 pub(super) fn count(text: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
     text.iter().take_while(|byte| wanted(**byte)).count()
 }
@@ -75,6 +78,22 @@ pub(super) fn path_length(text: &[u8]) -> usize {
     ) {
         0 => 0,
         length => length + 1,
+    }
+}
+
+pub(super) fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
+/// An include's path: up to white space that has no backslash in front.
+pub(super) fn include_length(text: &[u8]) -> usize {
+    let mut length = 0;
+    loop {
+        length += match &text[length..] {
+            [b'\\', rest @ ..] if blanks(rest) > 0 => 1 + blanks(rest),
+            [byte, ..] if !is_space(*byte) => 1,
+            _ => return length,
+        };
     }
 }
 

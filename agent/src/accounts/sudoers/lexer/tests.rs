@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn only(text: &str) -> Vec<Token> {
+    let text = format!("{}\n", text.strip_suffix('\n').unwrap_or(text));
     let mut lexer = Lexer::new(text.as_bytes());
     let tokens = lexer.next_line().map(|line| line.tokens).unwrap_or_default();
     assert!(lexer.next_line().is_none(), "{text:?}");

@@ -82,6 +82,8 @@ fn malformed_lines() {
         "a ALL=",
         "a ALL=ALL,",
         "a ALL=relative",
+        "a ALL=/bin/x\r\n",
+        "a ALL=/bin/x \\\n",
         "a ALL=(x:) ALL",
         "a ALL=sha256:abcd /bin/x",
         "a ALL=sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=, /bin/x",
