@@ -296,10 +296,18 @@ pub struct FieldChange {
     /// The attribute's name.
     pub name: String,
     /// In the baseline; absent if it is not there.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expected: Option<Value>,
     /// On the host; absent if it is not there.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub actual: Option<Value>,
 }
 
