@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::entry::{ALL, BELOW, MOUNT, UNSEEN};
+use crate::entry::{ALL, BELOW, MOUNT, UNSEEN, what_of};
 use crate::order::{compare_keys, is_below};
 use crate::reader::ReadError;
 use crate::report::{Change, ChangeKind, FieldChange};
@@ -173,11 +173,10 @@ impl<R: Reference> Comparer<R> {
             .filter(|(note, _)| self.attributes == Attributes::All || concerns(note, expected))
             .collect();
         let is_blind = |name: &str| {
-            blind.iter().any(|(note, _)| {
-                note.as_str()
-                    .split_once(": ")
-                    .is_some_and(|(what, _)| what == name || what == ALL)
-            })
+            blind
+                .iter()
+                .map(|(note, _)| what_of(note))
+                .any(|what| what == name || what == ALL)
         };
         let (mut left, mut right) = (expected.attributes().peekable(), observed.attributes().peekable());
         loop {
@@ -216,7 +215,7 @@ impl<R: Reference> Comparer<R> {
         }
         let section = observed.section();
         let key = OsText::parse(&observed.key()).unwrap_or_default();
-        let own_blindness = blind.iter().any(|(note, _)| !note.as_str().starts_with(BELOW));
+        let own_blindness = blind.iter().any(|(note, _)| what_of(note) != BELOW);
         findings.met(observed, !own_blindness);
         if own_blindness {
             let fields = blind_fields(unseen, &blind);
@@ -240,7 +239,7 @@ impl<R: Reference> Comparer<R> {
 
 /// Whether a note of blindness concerns something that `expected` declares.
 fn concerns(note: &OsText, expected: &Line<'_>) -> bool {
-    let what = note.as_str().split_once(": ").map_or("", |(what, _)| what);
+    let what = what_of(note);
     what == ALL || what == BELOW || expected.get(what).is_some()
 }
 
@@ -311,8 +310,7 @@ fn count_hidden(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) -
 
 /// The change of an entry that only one side has: all its attributes.
 fn whole(line: &Line<'_>, kind: ChangeKind) -> Change {
-    let kind = if kind == ChangeKind::Added && line.unseen().iter().any(|note| note.as_str().starts_with(ALL))
-    {
+    let kind = if kind == ChangeKind::Added && line.unseen().iter().any(|note| what_of(note) == ALL) {
         ChangeKind::Unseen
     } else {
         kind

@@ -12,6 +12,11 @@ pub const UNSEEN: &str = "unseen";
 pub const ALL: &str = "all";
 /// In [`UNSEEN`]: what lies below the entry was not seen (a directory that could not be listed).
 pub const BELOW: &str = "below";
+/// What of an entry a note of [`UNSEEN`] concerns: the part before the first `: `.
+pub(crate) fn what_of(note: &OsText) -> &str {
+    note.as_str().split_once(": ").map_or("", |(what, _)| what)
+}
+
 /// Attribute of a directory that another file system is mounted on: the type of that file system. Neither the
 /// covered directory's own attributes nor anything below it was looked at.
 pub const MOUNT: &str = "mount";
@@ -65,7 +70,9 @@ impl Entry {
     /// An entry of which part could not be seen. `what` is an attribute's name, [`ALL`] or [`BELOW`].
     #[must_use]
     pub fn unseen(mut self, what: &str, why: &str) -> Self {
-        let note = OsText::from(format!("{what}: {why}"));
+        // An attribute's name is spelled already; spelling it again would name another attribute.
+        let what = OsText::parse(what).unwrap_or_else(|| OsText::from(what));
+        let note = OsText::joined(&what, ": ", &OsText::from(why));
         let mut notes = match self.get(UNSEEN) {
             Some(Value::List(notes)) => notes.clone(),
             _ => Vec::new(),

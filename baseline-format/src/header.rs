@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Version of the format that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// What every header line begins with, so that a foreign file is known by its first bytes.
+pub(crate) const HEADER_START: &str = "{\"driftcheck-baseline\":";
+
 /// The first line: what the baseline is of, and what it covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Header {
@@ -83,6 +86,18 @@ pub enum ExclusionReach {
     Ordinary,
 }
 
+/// Whether these can be the names of a header's sections: sorted, each once, and of the characters that a
+/// section's name may have. Names are hashed between spaces and line ends, so they must not have any.
+pub(crate) fn are_sound(names: &[String]) -> bool {
+    let is_name = |name: &String| {
+        !name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+    };
+    names.iter().all(is_name) && names.is_sorted_by(|a, b| a < b)
+}
+
 /// The last line. Written as `{"end":{...}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trailer {
@@ -100,6 +115,13 @@ pub struct End {
     /// Digest over everything, `sha256:` and 64 hex digits: SHA-256 over the header line with its line end,
     /// then one line `NAME ENTRIES DIGEST` with its line end for each element of `sections`.
     pub digest: String,
+}
+
+impl End {
+    /// The trailer's line in its one spelling, without its line end.
+    pub(crate) fn to_line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&Trailer { end: self.clone() })
+    }
 }
 
 /// Count and digest of one section.

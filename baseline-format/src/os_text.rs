@@ -31,6 +31,12 @@ impl OsText {
         is_canonical(text).then(|| Self(text.to_owned()))
     }
 
+    /// Two texts with something printable and ASCII between them, which keeps their bytes apart: what follows a
+    /// cut character cannot complete it.
+    pub(crate) fn joined(left: &Self, between: &'static str, right: &Self) -> Self {
+        Self(format!("{left}{between}{right}"))
+    }
+
     /// The canonical spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {

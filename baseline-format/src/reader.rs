@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use zstd::stream::read::Decoder;
 
-use crate::header::{End, FORMAT_VERSION, Header, Trailer};
+use crate::header::{End, FORMAT_VERSION, HEADER_START, Header, Trailer, are_sound};
 use crate::line::Malformed;
 use crate::order;
 use crate::writer::{LINE_LIMIT, Sums};
@@ -52,7 +52,7 @@ impl<R: BufRead> BaselineReader<R> {
         };
         let line = input.next()?.ok_or(ReadError::Truncated { after: 0 })?;
         let bytes = &input.buffer[line];
-        if !bytes.starts_with(b"{\"driftcheck-baseline\":") {
+        if !bytes.starts_with(HEADER_START.as_bytes()) {
             return Err(ReadError::Foreign(
                 "its first line is not the header of a baseline",
             ));
@@ -60,6 +60,9 @@ impl<R: BufRead> BaselineReader<R> {
         let header_line =
             String::from_utf8(bytes.to_vec()).map_err(|_| ReadError::Foreign("its header is not UTF-8"))?;
         let version: Version = serde_json::from_str(&header_line).map_err(ReadError::Header)?;
+        if version.format == 0 {
+            return Err(ReadError::Foreign("there is no format version 0"));
+        }
         if version.format > FORMAT_VERSION {
             return Err(ReadError::Version(version.format));
         }
@@ -69,7 +72,7 @@ impl<R: BufRead> BaselineReader<R> {
             .iter()
             .map(|section| section.name.clone())
             .collect();
-        if !names.is_sorted_by(|a, b| a < b) {
+        if !are_sound(&names) {
             return Err(ReadError::Sections);
         }
         let sums = Sums::new(&header_line, names.len());
@@ -155,8 +158,9 @@ impl<R: BufRead> BaselineReader<R> {
 
     fn trailer(&mut self, range: Range<usize>) -> Result<(), ReadError> {
         let number = self.input.number;
-        let trailer: Trailer = serde_json::from_slice(&self.input.buffer[range])
-            .map_err(|why| ReadError::Trailer { line: number, why })?;
+        let bytes = &self.input.buffer[range];
+        let trailer: Trailer =
+            serde_json::from_slice(bytes).map_err(|why| ReadError::Trailer { line: number, why })?;
         let found = self.sums.end(&self.names);
         for (said, is) in trailer.end.sections.iter().zip(&found.sections) {
             if said != is {
@@ -167,6 +171,22 @@ impl<R: BufRead> BaselineReader<R> {
         }
         if trailer.end != found {
             return Err(ReadError::DigestDiffers);
+        }
+        // No digest covers the trailer, so nothing may be in it but what follows from the rest.
+        let text = found
+            .to_line()
+            .map_err(|why| ReadError::Trailer { line: number, why })?;
+        if bytes != text.as_bytes() {
+            let offset = bytes
+                .iter()
+                .zip(text.as_bytes())
+                .take_while(|(a, b)| a == b)
+                .count();
+            let why = "the trailer is not in its one spelling";
+            return Err(ReadError::Malformed {
+                line: number,
+                why: Malformed { offset, why },
+            });
         }
         self.input.expect_end()?;
         self.end = Some(found);
@@ -233,6 +253,10 @@ impl<R: BufRead> Lines<R> {
                 let range = self.start..searched + at;
                 self.start = range.end + 1;
                 self.number += 1;
+                // How much is decompressed at a time must not decide what is too long.
+                if range.len() > LINE_LIMIT {
+                    return Err(ReadError::TooLong { line: self.number });
+                }
                 return Ok(Some(range));
             }
             if self.end - self.start > LINE_LIMIT {
@@ -295,7 +319,7 @@ pub enum ReadError {
     Version(u32),
     /// The header cannot be understood.
     Header(serde_json::Error),
-    /// The header's sections are not sorted, or one is listed twice.
+    /// The header's sections are not sorted, one is listed twice, or a name is none.
     Sections,
     /// An entry is not in its one spelling. Lines count from 1, the header.
     Malformed {
@@ -372,7 +396,9 @@ impl fmt::Display for ReadError {
                 "written in format version {found}; this release reads up to version {FORMAT_VERSION}: use a newer driftcheck"
             ),
             Self::Header(why) => write!(f, "line 1: the header cannot be understood: {why}"),
-            Self::Sections => f.write_str("line 1: the header's sections are not sorted by name"),
+            Self::Sections => f.write_str(
+                "line 1: the header's section names are not sorted, or have a character other than a-z, 0-9, -",
+            ),
             Self::Malformed { line, why } => write!(f, "line {line}: {why}"),
             Self::OutOfOrder { line, found, after } => {
                 write!(f, "line {line}: entries out of order: `{found}` after `{after}`")

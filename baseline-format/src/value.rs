@@ -10,8 +10,8 @@ use crate::OsText;
 
 /// The value of one attribute.
 ///
-/// In JSON a value is its own label: `true`, `42`, `"text"`, `["a","b"]`. Anything else was written by a newer
-/// release; it is kept as it stands and compared as a whole.
+/// In JSON a value is its own label: `true`, `42`, `"text"`, `["a","b"]`. `null`, objects and other arrays were
+/// written by a newer release; they are kept as they stand and compared as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)] // The JSON type is the tag.
 #[non_exhaustive]
@@ -88,8 +88,41 @@ impl Value {
                 }
                 out.push(b']');
             }
-            Self::Other(json) => out.extend_from_slice(json.to_string().as_bytes()),
+            Self::Other(json) => push_json(json, out),
         }
+    }
+}
+
+/// Appends any JSON in the one spelling: names sorted, texts escaped like all others.
+fn push_json(json: &serde_json::Value, out: &mut Vec<u8>) {
+    use serde_json::Value as Json;
+    match json {
+        Json::String(text) => push_json_text(text, out),
+        Json::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_json(item, out);
+            }
+            out.push(b']');
+        }
+        Json::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            out.push(b'{');
+            for (index, (name, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_json_text(name, out);
+                out.push(b':');
+                push_json(value, out);
+            }
+            out.push(b'}');
+        }
+        simple => out.extend_from_slice(simple.to_string().as_bytes()),
     }
 }
 

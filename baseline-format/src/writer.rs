@@ -8,7 +8,7 @@ use zstd::stream::write::Encoder;
 
 use crate::Line;
 use crate::entry::push_hex;
-use crate::header::{End, Header, SectionSum, Trailer};
+use crate::header::{End, FORMAT_VERSION, HEADER_START, Header, SectionSum, are_sound};
 use crate::order;
 
 /// Longest line of a baseline, in bytes, without its line end. Bounds a reader's memory.
@@ -32,15 +32,25 @@ impl<W: Write> BaselineWriter<W> {
         Self::with_header_line(header, &line, out)
     }
 
-    /// Starts a baseline with a header line as it was read, so that what a newer release put there survives.
+    /// Starts a baseline with a header line as it was read, so that what a newer release put there survives. It
+    /// must say what `header` says.
     pub fn with_header_line(header: &Header, line: &str, out: W) -> Result<Self, WriteError> {
         let names: Vec<String> = header
             .sections
             .iter()
             .map(|section| section.name.clone())
             .collect();
-        if !names.is_sorted_by(|a, b| a < b) {
+        if !are_sound(&names) {
             return Err(WriteError::Sections);
+        }
+        let says_the_same = || serde_json::from_str::<Header>(line).is_ok_and(|said| said == *header);
+        if header.format != FORMAT_VERSION
+            || line.len() > LINE_LIMIT
+            || line.contains('\n')
+            || !line.starts_with(HEADER_START)
+            || !says_the_same()
+        {
+            return Err(WriteError::Header);
         }
         let mut encoder = Encoder::new(out, LEVEL)?;
         encoder.include_checksum(true)?;
@@ -96,8 +106,10 @@ impl<W: Write> BaselineWriter<W> {
     /// Writes the trailer and ends the frame. Returns the sink, flushed, and the sums.
     pub fn finish(mut self) -> Result<(W, End), WriteError> {
         let end = self.sums.end(&self.names);
-        let line =
-            serde_json::to_string(&Trailer { end: end.clone() }).map_err(|why| WriteError::Io(why.into()))?;
+        let line = end.to_line().map_err(|why| WriteError::Io(why.into()))?;
+        if line.len() > LINE_LIMIT {
+            return Err(WriteError::Header);
+        }
         self.out.write_all(line.as_bytes())?;
         self.out.write_all(b"\n")?;
         let mut out = self.out.finish()?;
@@ -201,8 +213,11 @@ impl FinalizeArray for Sha256 {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// The header's sections are not sorted.
+    /// The header's sections are not sorted, one is listed twice, or a name is none.
     Sections,
+    /// The header is not one that a reader would take: of another format version, longer than [`LINE_LIMIT`] or
+    /// with so many sections that the trailer is, or its line says something else.
+    Header,
     /// An entry came too late: its place is before that of the one written last, or equal, or its section is
     /// not in the header.
     OutOfOrder {
@@ -240,7 +255,10 @@ impl From<io::Error> for WriteError {
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sections => f.write_str("the header's sections are not sorted by name"),
+            Self::Sections => f.write_str(
+                "the header's section names are not sorted, or have a character other than a-z, 0-9, -",
+            ),
+            Self::Header => f.write_str("the header is not one that a reader would take"),
             Self::OutOfOrder { last, refused } => {
                 write!(f, "entries out of order: `{refused}` after `{last}`")
             }

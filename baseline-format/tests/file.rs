@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use baseline_format::header::{FORMAT_VERSION, Header, Image, Scope, SectionInfo};
 use baseline_format::{
-    BaselineReader, BaselineWriter, Entry, Line, OsText, ReadError, Reference, WriteError,
+    BaselineReader, BaselineWriter, Entry, LINE_LIMIT, Line, OsText, ReadError, Reference, WriteError,
 };
 use proptest::prelude::*;
 
@@ -187,7 +187,7 @@ fn what_a_newer_writer_added_survives() {
         "{\"driftcheck-baseline\":1,",
         "{\"driftcheck-baseline\":1,\"later\":{\"x\":[1]},",
     );
-    let text = r#"["files","/x",{"later":{"deep":[null,1.5]},"size":3}]"#;
+    let text = r#"["files","/x",{"later":{"deep":[null,-1]},"size":3}]"#;
     let parsed: Header = serde_json::from_str(&header).unwrap();
     let mut writer = BaselineWriter::with_header_line(&parsed, &header, Vec::new()).unwrap();
     writer.push(Line::parse(text.as_bytes()).unwrap()).unwrap();
@@ -227,6 +227,78 @@ fn the_writer_refuses_what_a_reader_would() {
         BaselineWriter::new(&header(&["b", "a"]), Vec::new()),
         Err(WriteError::Sections)
     ));
+}
+
+#[test]
+fn headers_that_nobody_wrote_are_refused() {
+    let good = lines(&sample().1);
+    let forged = |from: &str, to: &str| {
+        let mut lines = good.clone();
+        lines[0] = lines[0].replace(from, to);
+        assert_ne!(lines[0], good[0]);
+        read(&forge(&lines)).unwrap_err()
+    };
+    assert!(matches!(
+        forged("baseline\":1", "baseline\":0"),
+        ReadError::Foreign(_)
+    ));
+    // A name with a line end in it could make one section look like two to whoever hashes them.
+    for name in ["", "Users", "users 0 sha256:00", "users\\n", "\u{fc}sers"] {
+        assert!(
+            matches!(forged("\"users\"", &format!("\"{name}\"")), ReadError::Sections),
+            "{name}"
+        );
+    }
+    for line in [
+        "{\"driftcheck-baseline\":1,\"sections\":[]}".to_owned(),
+        format!("{}\n", good[0]),
+        format!(" {}", good[0]),
+        good[0].replace("web", "wab"),
+    ] {
+        let refused =
+            BaselineWriter::with_header_line(&header(&["files", "packages", "users"]), &line, Vec::new());
+        assert!(matches!(refused, Err(WriteError::Header)), "{line}");
+    }
+}
+
+#[test]
+fn a_trailer_has_one_spelling() {
+    let good = lines(&sample().1);
+    for (from, to) in [
+        ("{\"end\":", "{\"end\": "),
+        ("\"entries\":4", "\"more\":1,\"entries\":4"),
+        ("]", " ]"),
+    ] {
+        let mut lines = good.clone();
+        let last = lines.len() - 1;
+        lines[last] = lines[last].replacen(from, to, 1);
+        assert_ne!(lines, good, "{from}");
+        assert!(
+            matches!(read(&forge(&lines)), Err(ReadError::Malformed { line: 6, .. })),
+            "{to}"
+        );
+    }
+}
+
+#[test]
+fn the_longest_line_is_the_same_for_reader_and_writer() {
+    for (length, taken) in [
+        (LINE_LIMIT, true),
+        (LINE_LIMIT + 1, false),
+        (LINE_LIMIT + 200_000, false),
+    ] {
+        let frame = Entry::new("files", "").to_line().len();
+        let entry = Entry::new("files", "k".repeat(length - frame));
+        let line = String::from_utf8(entry.to_line()).unwrap();
+        assert_eq!(line.len(), length);
+        let mut writer = BaselineWriter::new(&header(&["files"]), Vec::new()).unwrap();
+        let pushed = writer.push(Line::parse(line.as_bytes()).unwrap());
+        assert_eq!(pushed.is_ok(), taken, "{length}");
+        let header = lines(&write(&header(&["files"]), &[]))[0].clone();
+        let refused = read(&forge(&[header, line])).unwrap_err();
+        let too_long = matches!(refused, ReadError::TooLong { line: 2 });
+        assert_eq!(too_long, !taken, "{length}: {refused}");
+    }
 }
 
 #[test]
