@@ -1,0 +1,5 @@
+//! End-to-end tests: the real program, on roots made for the purpose.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod canonical;
+mod matrix;
