@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod canonical;
+mod falsely_clean;
+mod hidden;
 mod hostile;
 mod matrix;
 mod unreadable;
