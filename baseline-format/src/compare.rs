@@ -161,7 +161,17 @@ impl<R: Reference> Comparer<R> {
     fn pair(&self, expected: &Line<'_>, observed: &Line<'_>, findings: &mut dyn Findings) {
         // What lies under a mount cannot be seen, not even the directory that it covers.
         if observed.get(MOUNT).is_some() || expected.get(MOUNT).is_some() {
-            findings.met(observed, true);
+            let is_covered = covers_content(expected, observed);
+            findings.met(observed, !is_covered);
+            if is_covered {
+                let note = OsText::from("all: something else is mounted over it");
+                findings.change(Change {
+                    section: observed.section().to_owned(),
+                    key: OsText::parse(&observed.key()).unwrap_or_default(),
+                    kind: ChangeKind::Unseen,
+                    fields: blind_fields(Vec::new(), &[(note, Side::Observed)]),
+                });
+            }
             return;
         }
         let (mut modified, mut unseen, mut aside) = (Vec::new(), Vec::new(), Vec::new());
@@ -235,6 +245,16 @@ impl<R: Reference> Comparer<R> {
             });
         }
     }
+}
+
+/// Whether a mount hides an expected entry that is more than a place to mount something at: a file or a link says
+/// something by itself, and somebody may have mounted another one over it.
+fn covers_content(expected: &Line<'_>, observed: &Line<'_>) -> bool {
+    let is_directory = |line: &Line<'_>| {
+        line.get("type")
+            .is_some_and(|kind| kind.as_json() == "\"directory\"")
+    };
+    observed.get(MOUNT).is_some() && expected.get(MOUNT).is_none() && !is_directory(expected)
 }
 
 /// Whether a note of blindness concerns something that `expected` declares.

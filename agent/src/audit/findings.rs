@@ -92,6 +92,26 @@ impl Collected {
         self.coverage(FILES).raced = scanned.tally.raced;
     }
 
+    /// Tells it if rules left out all files but the root itself: an audit of nothing must not look clean. Needs
+    /// the numbers of expected entries.
+    pub(crate) fn nothing_left(&mut self, wanted: &[String]) {
+        let is_wanted = wanted.is_empty() || wanted.iter().any(|name| name == FILES);
+        let Some(files) = self.coverage.get(FILES).filter(|_| is_wanted) else {
+            return;
+        };
+        let skipped: u64 = self
+            .skipped
+            .iter()
+            .filter(|((section, _), _)| section == FILES)
+            .map(|(_, skipped)| skipped.entries)
+            .sum();
+        // Without `--include`, the root is always looked at; with it, one file may be all that was asked for.
+        let least = u64::from(!self.scope.is_narrowed());
+        if files.verified <= least && skipped > 0 && files.verified + skipped >= files.expected {
+            self.unseen_section(FILES, "nothing was verified: rules leave out every file");
+        }
+    }
+
     /// Remembers that a whole section could not be compared.
     pub(crate) fn unseen_section(&mut self, section: &str, why: &str) {
         self.unseen(section, &OsText::from(""), why);

@@ -118,6 +118,7 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     for sum in &end.sections {
         collected.coverage(&sum.name).expected = sum.entries;
     }
+    collected.nothing_left(&settings.sections);
     let baseline = report::Baseline {
         kind: BaselineKind::File,
         path: Some(name),

@@ -32,13 +32,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(why) => {
-            // Help and version are asked for, everything else is a mistake; a closed pipe is neither.
-            why.print().ok();
-            return if why.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Clean
-            };
+            // Help and version are asked for, everything else is a mistake.
+            if why.use_stderr() {
+                why.print().ok();
+                return Exit::Usage;
+            }
+            return answered(why.print().and_then(|()| io::stdout().flush()));
         }
     };
     crate::sys::raise_open_files();
@@ -226,24 +225,37 @@ fn verify(file: &OsString) -> Exit {
 }
 
 fn show(file: &OsString, section: Option<&str>) -> Exit {
+    // Trouble with the baseline and trouble with the output are not the same thing.
+    let mut written = Ok(());
     let shown = open(file).and_then(|mut reader| {
         let mut out = io::BufWriter::new(io::stdout().lock());
         if section.is_none() {
-            writeln!(out, "{}", reader.header_line())?;
+            written = writeln!(out, "{}", reader.header_line());
         }
         while let Some(line) = reader.current() {
-            if section.is_none_or(|section| line.section() == section) {
-                writeln!(out, "{}", line.as_str())?;
+            if written.is_ok() && section.is_none_or(|section| line.section() == section) {
+                written = writeln!(out, "{}", line.as_str());
+            }
+            if written.is_err() {
+                break;
             }
             reader.advance()?;
         }
-        out.flush()?;
-        reader.verify()
+        if written.is_ok() {
+            written = out.flush();
+        }
+        if written.is_ok() {
+            reader.verify().map(drop)
+        } else {
+            Ok(())
+        }
     });
-    match shown {
-        Ok(_) => Exit::Clean,
-        Err(ReadError::Io(why)) if why.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
-        Err(why) => complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Baseline),
+    match (shown, written) {
+        (Err(why), _) => complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Baseline),
+        (Ok(()), Err(why)) if why.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("standard output: {why}"), Exit::Internal)
+        }
+        (Ok(()), _) => Exit::Clean,
     }
 }
 
@@ -284,7 +296,12 @@ impl From<Verdict> for Exit {
 /// Writes to standard output.
 fn tell(text: &str) -> Exit {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    answered(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What it means that an answer was written, or was not.
+fn answered(written: io::Result<()>) -> Exit {
+    match written {
         Ok(()) => Exit::Clean,
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
         Err(why) => complain(&format!("standard output: {why}"), Exit::Internal),

@@ -64,7 +64,16 @@ pub struct Conffile {
 /// the faults, the rest is in the records.
 #[must_use]
 pub fn parse_status(bytes: &[u8]) -> Status {
-    parse(bytes, Unmarked::Fault)
+    let mut status = parse(bytes, Unmarked::Fault);
+    // dpkg ends every line. Packages that the lost rest would have named are not gone, they are not seen.
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        let line = lines(bytes).last().map_or(1, |line| line.number);
+        status.faults.push(
+            line,
+            "cut: the last line has no end, and what followed it is lost",
+        );
+    }
+    status
 }
 
 /// Parses a file of `/var/lib/dpkg/status.d`, as images without dpkg have them: control files, which say
@@ -300,6 +309,21 @@ mod tests {
         assert!(status.faults.is_empty(), "{:?}", status.faults);
         assert_eq!(status.records.len(), 1);
         status.records.remove(0)
+    }
+
+    #[test]
+    fn a_cut_file_is_known_by_its_last_line() {
+        let whole = "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n";
+        assert!(parse_status(whole.as_bytes()).faults.is_empty());
+        assert!(parse_status(b"").faults.is_empty());
+        for end in 1..whole.len() {
+            let cut = &whole[..end];
+            assert_eq!(
+                parse_status(cut.as_bytes()).faults.is_empty(),
+                cut.ends_with('\n'),
+                "{cut:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,9 @@
+//! End-to-end tests: the real program, on roots made for the purpose.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod canonical;
+mod falsely_clean;
+mod hidden;
+mod hostile;
+mod matrix;
+mod unreadable;
