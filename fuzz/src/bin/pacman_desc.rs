@@ -1,0 +1,13 @@
+//! pacman's description of a package.
+#![cfg_attr(fuzzing, no_main)]
+
+use std::hint::black_box;
+
+use driftcheck_agent::packages::pacman::parse_desc;
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(data));
+
+pub(crate) fn run(data: &[u8]) {
+    black_box(parse_desc(data));
+}
