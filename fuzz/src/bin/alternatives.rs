@@ -9,5 +9,5 @@ use driftcheck_agent::packages::alternatives::parse_alternative;
 libfuzzer_sys::fuzz_target!(|data: &[u8]| run(data));
 
 pub(crate) fn run(data: &[u8]) {
-    black_box(parse_alternative(data));
+    black_box(parse_alternative(data).is_ok());
 }
