@@ -1,5 +1,5 @@
 //! The `packages` section and the declared files of small roots, line by line. Each folder of
-//! `golden/packages` is a case: `root`, and the lines expected of it. With `DRIFTCHECK_BLESS=1` the lines are
+//! `golden/packages` is a case: `root`, and the lines expected of it. With `UPDATE_GOLDEN=1` the lines are
 //! written instead; look at the difference before it is committed.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, outside of a test function")]
@@ -101,7 +101,7 @@ fn cases() -> Vec<PathBuf> {
 }
 
 fn golden(path: &Path, text: &str) {
-    if env::var_os("DRIFTCHECK_BLESS").is_some_and(|set| set == "1") {
+    if env::var_os("UPDATE_GOLDEN").is_some_and(|set| set == "1") {
         fs::write(path, text).unwrap();
     }
     assert_eq!(text, fs::read_to_string(path).unwrap(), "{}", path.display());

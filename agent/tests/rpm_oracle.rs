@@ -16,7 +16,6 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
 use std::{env, fs, io};
 
 use driftcheck_agent::packages::rpm::{read, version};
@@ -195,10 +194,22 @@ fn many_files() -> String {
     spec.replace("/usr/lib/many/0", "/usr/lib/many/first") + &tail.replace("/usr/lib/many/0", "/usr/lib/many")
 }
 
-/// A root with packages of every kind that matters here, of the caller's own.
+/// A root with packages of every kind that matters here, of the caller's own. Building it takes long, and each test
+/// may be a process of its own: the first one builds, and the others copy until this file changes.
 fn furnished(dir: &Path) -> PathBuf {
-    static ORIGINAL: LazyLock<PathBuf> = LazyLock::new(|| furnish(&work("furnished")));
-    run(Command::new("cp").arg("-a").arg(&*ORIGINAL).arg(dir.join("root")));
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rpm-oracle-kept");
+    fs::create_dir_all(&kept).unwrap();
+    let lock = fs::File::create(kept.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (stamp, made_by) = (kept.join("stamp"), include_str!("rpm_oracle.rs"));
+    if !fs::read_to_string(&stamp).is_ok_and(|by| by == made_by) {
+        furnish(&work("kept/work"));
+        fs::write(&stamp, made_by).unwrap();
+    }
+    run(Command::new("cp")
+        .arg("-a")
+        .arg(kept.join("work/root"))
+        .arg(dir.join("root")));
     dir.join("root")
 }
 

@@ -252,7 +252,7 @@ impl<R: Reference> Comparer<R> {
 fn covers_content(expected: &Line<'_>, observed: &Line<'_>) -> bool {
     let is_directory = |line: &Line<'_>| {
         line.get("type")
-            .is_some_and(|kind| kind.as_json() == "\"directory\"")
+            .is_none_or(|kind| kind.as_json() == "\"directory\"")
     };
     observed.get(MOUNT).is_some() && expected.get(MOUNT).is_none() && !is_directory(expected)
 }

@@ -254,7 +254,7 @@ fn shadow(change: &Change) -> (Severity, Option<String>) {
     let password = change.fields.iter().find(|field| field.name == "password");
     match password.and_then(|field| field.actual.as_ref()) {
         Some(Value::Text(state))
-            if matches!(state.as_str(), "empty" | "none") && change.kind != ChangeKind::Removed =>
+            if state.as_str() == "empty" && change.kind != ChangeKind::Removed =>
         {
             (Critical, Some("anybody may log in without a password".to_owned()))
         }

@@ -343,7 +343,7 @@ mod tests {
         Packages.read(&Denied, &mut facts);
         let entries = facts.into_sorted();
         let keys: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-        assert_eq!(keys, ["alternative", "apk", "deb", "pacman"]);
+        assert_eq!(keys, ["alternative", "apk", "deb", "pacman", "rpm"]);
         for entry in &entries {
             assert_eq!(
                 entry.attributes().map(|(name, _)| name).collect::<Vec<_>>(),

@@ -69,7 +69,7 @@ pub(crate) fn no_canary(probe: &dyn Probe, files: &[(&str, &str)], facts: usize)
 }
 
 /// Compares what the probe finds in `tests/golden/SECTION/root` with `tests/golden/SECTION/expected`. With
-/// `DRIFTCHECK_BLESS=1` writes that file instead.
+/// `UPDATE_GOLDEN=1` writes that file instead.
 pub(crate) fn golden(probe: &dyn Probe) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
@@ -77,7 +77,7 @@ pub(crate) fn golden(probe: &dyn Probe) {
     let tree = load(&folder.join("root"), "", MemoryTree::new());
     let found = lines_of(probe, &tree).join("\n") + "\n";
     let expected = folder.join("expected");
-    if std::env::var_os("DRIFTCHECK_BLESS").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&expected, found).unwrap();
     } else {
         assert_eq!(found, fs::read_to_string(&expected).unwrap());
