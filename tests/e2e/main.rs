@@ -6,4 +6,6 @@ mod falsely_clean;
 mod hidden;
 mod hostile;
 mod matrix;
+mod no_trace;
+mod output;
 mod unreadable;
