@@ -8,4 +8,7 @@ mod hostile;
 mod matrix;
 mod no_trace;
 mod output;
+mod packages;
 mod unreadable;
+
+mod accounts;

@@ -49,8 +49,8 @@ fn access_times_stay() {
         println!("skipped: the file system keeps no access times");
         return;
     }
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
-    let _ = Run::text(tree.path(), &baseline)
+    Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::text(tree.path(), &baseline)
         .and(["--threads", "3"])
         .run()
         .expect_code(0);
@@ -90,7 +90,7 @@ fn what_was_not_cached_is_not_cached_afterwards() {
     fs::write(&warm, vec![6; 1 << 20]).unwrap();
     File::open(&warm).unwrap().sync_all().unwrap();
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     for path in &files {
         assert!(
             cached(path) <= 64 << 10,
@@ -108,10 +108,10 @@ fn no_name_appears_or_vanishes_in_the_root() {
     let scratch = Scratch::new("trace-empty");
     let tree = Tree::small(scratch.join("root"));
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     let mut before = Vec::new();
     paths_below(tree.path(), &mut before);
-    let _ = Run::text(tree.path(), &baseline).run().expect_code(0);
+    Run::text(tree.path(), &baseline).run().expect_code(0);
     let mut after = Vec::new();
     paths_below(tree.path(), &mut after);
     assert_eq!(before, after);
@@ -167,7 +167,7 @@ fn nothing_is_written_but_what_was_asked_for() {
         println!("skipped: strace may not trace");
         return;
     }
-    let _ = ran.expect_code(0);
+    ran.expect_code(0);
     let text = fs::read_to_string(&trace).unwrap();
     let found = writes(&text);
     assert_eq!(
@@ -185,7 +185,7 @@ fn nothing_is_written_but_what_was_asked_for() {
     tree.file("etc/motd", "changed\n", 0o644);
     let report = scratch.join("report");
     let ran = Run::audit(tree.path(), &baseline).and(["-o".as_ref(), report.as_os_str()]);
-    let _ = ran.within(strace()).run().expect_code(1);
+    ran.within(strace()).run().expect_code(1);
     let text = fs::read_to_string(&trace).unwrap();
     let found = writes(&text);
     assert_eq!(found.len(), 1, "the report: {found:#?}");
@@ -222,7 +222,7 @@ fn files_of_the_root_are_opened_below_it_and_without_a_trace() {
         println!("skipped: strace may not trace");
         return;
     }
-    let _ = ran.expect_code(0);
+    ran.expect_code(0);
     let text = fs::read_to_string(&trace).unwrap();
     let by_openat2: Vec<&str> = text.lines().filter(|line| line.contains("openat2(")).collect();
     assert!(by_openat2.len() > 15, "{text}");

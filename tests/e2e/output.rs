@@ -13,7 +13,7 @@ use driftcheck_tests::{Need, Ran, Report, Run, Scratch, Tree, met};
 fn recorded(scratch: &Scratch) -> (Tree, PathBuf) {
     let tree = Tree::small(scratch.join("root"));
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     (tree, baseline)
 }
 
@@ -104,7 +104,7 @@ fn reports_and_baselines_are_valid_by_their_schemas() {
         "--exclude",
         "/srv/**",
     ];
-    let _ = Run::record(tree.path(), &with_all)
+    Run::record(tree.path(), &with_all)
         .and(named)
         .run()
         .expect_code(0);
@@ -215,7 +215,7 @@ fn a_closed_pipe_is_quiet_and_keeps_the_exit_code() {
         tree.file(format!("srv/many/{number}"), "", 0o644);
     }
     let long = scratch.join("long");
-    let _ = Run::record(tree.path(), &long).run().expect_code(0);
+    Run::record(tree.path(), &long).run().expect_code(0);
     for (name, run, code) in [
         ("text", Run::text(tree.path(), &baseline).and(["--list", "0"]), 1),
         ("JSON", Run::audit(tree.path(), &baseline), 1),
@@ -278,7 +278,7 @@ fn the_same_drift_has_the_same_id_on_every_host() {
         tree.file("etc/hostname", format!("{host}\n"), 0o644);
         tree.file("srv/only", host, 0o644);
         let baseline = scratch.join(format!("{host}.baseline"));
-        let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+        Run::record(tree.path(), &baseline).run().expect_code(0);
         drift(&tree);
         let report = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(1));
         let drifts = report.drifts().into_iter();
