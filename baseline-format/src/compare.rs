@@ -520,10 +520,7 @@ mod tests {
 
     #[test]
     fn a_mount_hides_the_directory_and_all_below() {
-        let expected = [
-            file("/p", "0555").with("type", "directory"),
-            file("/p/x", "0644"),
-        ];
+        let expected = [file("/p", "0555").with("type", "directory"), file("/p/x", "0644")];
         let observed = [Entry::new("files", "/p")
             .with("type", "directory")
             .with(MOUNT, "proc")];
@@ -542,7 +539,11 @@ mod tests {
             assert_eq!(kinds(&told), [("/p", ChangeKind::Unseen)], "{kind}");
             assert_eq!(told.verified, 0);
         }
-        let told = compare(std::slice::from_ref(&mount), std::slice::from_ref(&mount), Attributes::All);
+        let told = compare(
+            std::slice::from_ref(&mount),
+            std::slice::from_ref(&mount),
+            Attributes::All,
+        );
         assert_eq!(kinds(&told), []);
     }
 
