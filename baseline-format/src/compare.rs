@@ -518,7 +518,7 @@ mod tests {
 
     #[test]
     fn a_mount_hides_the_directory_and_all_below() {
-        let expected = [file("/p", "0555"), file("/p/x", "0644")];
+        let expected = [file("/p", "0555").with("type", "directory"), file("/p/x", "0644")];
         let observed = [Entry::new("files", "/p")
             .with("type", "directory")
             .with(MOUNT, "proc")];
@@ -526,6 +526,23 @@ mod tests {
         assert_eq!(kinds(&told), []);
         assert_eq!(told.hidden[0].mount.as_deref(), Some("proc"));
         assert_eq!(told.hidden[0].entries, 1);
+    }
+
+    #[test]
+    fn a_file_under_a_mount_is_not_verified() {
+        let mount = Entry::new("files", "/p").with(MOUNT, "on a file");
+        for kind in ["file", "symlink", "unheard-of"] {
+            let expected = [file("/p", "0755").with("type", kind)];
+            let told = compare(&expected, std::slice::from_ref(&mount), Attributes::All);
+            assert_eq!(kinds(&told), [("/p", ChangeKind::Unseen)], "{kind}");
+            assert_eq!(told.verified, 0);
+        }
+        let told = compare(
+            std::slice::from_ref(&mount),
+            std::slice::from_ref(&mount),
+            Attributes::All,
+        );
+        assert_eq!(kinds(&told), []);
     }
 
     #[test]

@@ -241,7 +241,8 @@ pub struct Change {
 
 impl Change {
     /// The fingerprint of the change: `d-` and 20 hex digits (80 bits) of a SHA-256 over section, key, kind and
-    /// fields. Nothing in it names the host or the time, so equal drifts on two hosts have equal ids.
+    /// fields. Nothing in it names the host or the time, so equal drifts on two hosts have equal ids: `mtime`, which
+    /// tells when a file came to one of them, is left out.
     #[must_use]
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
@@ -252,7 +253,7 @@ impl Change {
         part(self.section.as_bytes());
         part(self.key.as_str().as_bytes());
         part(self.kind.to_string().as_bytes());
-        for field in &self.fields {
+        for field in self.fields.iter().filter(|field| field.name != "mtime") {
             part(field.name.as_bytes());
             for value in [&field.expected, &field.actual] {
                 let mut json = Vec::new();

@@ -73,7 +73,7 @@ fn varied(scratch: &Scratch) -> Tree {
 /// Records and gives the bytes.
 fn recorded(root: &Path, scratch: &Scratch, name: &str, more: &[&str]) -> Vec<u8> {
     let baseline = scratch.join(name);
-    let _ = Run::record(root, &baseline).and(more).run().expect_code(0);
+    Run::record(root, &baseline).and(more).run().expect_code(0);
     fs::read(baseline).unwrap()
 }
 

@@ -10,7 +10,7 @@ use driftcheck_tests::{Need, Ran, Report, Run, Scratch, Tree, met};
 fn recorded(scratch: &Scratch) -> (Tree, PathBuf) {
     let tree = Tree::small(scratch.join("root"));
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     (tree, baseline)
 }
 
@@ -125,7 +125,7 @@ fn what_is_no_baseline_is_refused() {
         ("text", b"hello\n"),
         ("JSON", b"{\"driftcheck-baseline\":1}\n"),
         ("gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0"),
-        ("zeros", &[0; 70_000]),
+        ("zeros", vec![0; 70_000].as_slice()),
         ("an empty zstd frame", b"\x28\xb5\x2f\xfd\x20\0\x01\0\0"),
     ] {
         assert_bytes_refused(&tree, &scratch, bytes, name);
@@ -255,7 +255,7 @@ fn excluding_everything_is_not_clean() {
         .run()
         .expect_code(0);
     assert!(one.text().contains("--include"), "{}", one.text());
-    let _ = Run::text(tree.path(), &baseline)
+    Run::text(tree.path(), &baseline)
         .and(["--section", "packages"])
         .run()
         .expect_code(0);
@@ -297,7 +297,7 @@ fn mistakes_on_the_command_line_are_refused_before_anything_is_looked_at() {
         assert_eq!(ran.text(), "", "{shown}");
     }
     // The refused recordings have not touched the baseline that was there.
-    let _ = Run::new(["baseline", "verify"])
+    Run::new(["baseline", "verify"])
         .and([&baseline])
         .run()
         .expect_code(0);

@@ -11,7 +11,7 @@ fn recorded(scratch: &Scratch, more: &[&str]) -> (Tree, PathBuf) {
     let tree = Tree::small(scratch.join("root"));
     tree.directory("mnt");
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).and(more).run().expect_code(0);
+    Run::record(tree.path(), &baseline).and(more).run().expect_code(0);
     (tree, baseline)
 }
 
@@ -167,7 +167,7 @@ fn scratch_places_still_tell_what_gives_power() {
     let scratch = Scratch::new("hidden-scratch");
     let (tree, baseline) = recorded(&scratch, &[]);
     tree.directory("tmp/deep");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     tree.file("tmp/ordinary", "x", 0o644);
     tree.file("tmp/deep/ordinary", "x", 0o755);
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
@@ -187,7 +187,7 @@ fn names_that_differ_in_one_invalid_byte_are_two_entries() {
     tree.file(name(0xfe), "one", 0o644);
     tree.file(name(0xff), "two", 0o644);
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
     fs::remove_file(tree.join(name(0xff))).unwrap();
     let drifts = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(1)).drifts();
@@ -210,10 +210,10 @@ fn a_baseline_kept_inside_its_root_is_no_drift() {
     let tree = Tree::small(scratch.join("root"));
     tree.directory("var/lib/driftcheck");
     let inside = tree.join("var/lib/driftcheck/baseline");
-    let _ = Run::record(tree.path(), &inside).run().expect_code(0);
+    Run::record(tree.path(), &inside).run().expect_code(0);
     Report::of(&Run::audit(tree.path(), &inside).run().expect_code(0)).assert_clean();
     let first = fs::read(&inside).unwrap();
-    let _ = Run::record(tree.path(), &inside).run().expect_code(0);
+    Run::record(tree.path(), &inside).run().expect_code(0);
     // Only the directory's time may differ, by which the name came into it.
     Report::of(&Run::audit(tree.path(), &inside).run().expect_code(0)).assert_clean();
     assert!(!first.is_empty());

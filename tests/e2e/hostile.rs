@@ -99,7 +99,7 @@ fn sockets_and_devices_are_told_and_left_alone() {
         make_node(&tree.join("dev/loop"), FileType::BlockDevice, (7, 250));
     }
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
     assert!(listener.accept().is_err(), "somebody has connected");
     assert_eq!(attributes(&baseline, "/srv/socket")["type"], "socket");
@@ -134,7 +134,7 @@ fn links_are_never_followed() {
     tree.link("srv/zero", "/dev/zero");
     tree.link("srv/magic", "/proc/self/root");
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
     let shown = Run::new(["baseline", "show"])
         .and([&baseline])
@@ -175,7 +175,7 @@ fn a_directory_of_200000_names_takes_bounded_memory_and_time() {
     assert!(report.count("files", "verified") > NAMES as u64);
     for ran in [recorded, audited] {
         assert!(ran.peak > 0 && ran.peak < BOUND, "{} bytes of memory", ran.peak);
-        assert!(ran.elapsed < Duration::from_secs(120), "{:?}", ran.elapsed);
+        assert!(ran.elapsed < Duration::from_mins(2), "{:?}", ran.elapsed);
     }
 }
 
@@ -199,7 +199,7 @@ fn a_path_deeper_than_path_max_is_looked_at_to_its_end() {
     };
     put("one\n");
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
     put("two\n");
     let report = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(1));
@@ -208,7 +208,7 @@ fn a_path_deeper_than_path_max_is_looked_at_to_its_end() {
     assert!(key.len() > 20_000);
     assert_eq!((drifts.len(), &drifts[0].key), (1, &key));
     assert_eq!(drifts[0].fields["digest"].1, Some(json!(sha256("two\n"))));
-    let _ = Run::text(tree.path(), &baseline).run().expect_code(1);
+    Run::text(tree.path(), &baseline).run().expect_code(1);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_sparse_terabyte_is_a_blind_spot_and_quick() {
     // A limit that only this audit has is a blind spot of this audit.
     let small = scratch.join("small");
     fs::remove_file(tree.join("srv/huge")).unwrap();
-    let _ = Run::record(tree.path(), &small).run().expect_code(0);
+    Run::record(tree.path(), &small).run().expect_code(0);
     let limited = Run::audit(tree.path(), &small)
         .and(["--max-file-size", "4"])
         .run()
@@ -262,7 +262,7 @@ fn a_file_written_all_the_time_is_raced_or_stable_but_never_wrong() {
     let content = vec![b'x'; 8 << 20];
     tree.file("srv/busy", &content, 0o644);
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let _stop = Stopper(&done);
@@ -363,7 +363,7 @@ fn a_tree_that_vanishes_under_the_scan_ends_it_in_order() {
         [OsStr::new("-a"), tree.join("srv/v").as_ref(), original.as_ref()],
     );
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let _stop = Stopper(&done);

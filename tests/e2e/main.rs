@@ -6,4 +6,9 @@ mod falsely_clean;
 mod hidden;
 mod hostile;
 mod matrix;
+mod no_trace;
+mod output;
+mod packages;
 mod unreadable;
+
+mod accounts;

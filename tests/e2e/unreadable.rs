@@ -14,7 +14,7 @@ fn recorded(scratch: &Scratch) -> (Tree, std::path::PathBuf) {
     tree.mode("etc/shadow", 0o644);
     tree.mode("etc/sudoers", 0o644);
     let baseline = scratch.join("baseline");
-    let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+    Run::record(tree.path(), &baseline).run().expect_code(0);
     (tree, baseline)
 }
 
@@ -91,7 +91,7 @@ fn nothing_below_a_closed_directory_is_called_removed() {
         let baseline = scratch.join("baseline");
         tree.mode("srv/closed", mode);
         // By root, who sees it all the same, so that the mode itself is as expected.
-        let _ = Run::record(tree.path(), &baseline).run().expect_code(0);
+        Run::record(tree.path(), &baseline).run().expect_code(0);
         let report = Report::of(
             &Run::audit(tree.path(), &baseline)
                 .as_nobody()

@@ -17,6 +17,7 @@ pub enum Need {
 
 /// Whether all needs are met. If not, says so and the test passes as skipped; where everything is required
 /// (`DRIFTCHECK_REQUIRE_ORACLES=1`), the test fails instead, so that a build service cannot skip in silence.
+#[must_use]
 pub fn met(needs: &[Need]) -> bool {
     let Some(missing) = needs.iter().find_map(|need| need.missing()) else {
         return true;
