@@ -11,7 +11,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Bytes in their canonical spelling. See the module's documentation for the rules.
+/// Bytes in their one spelling: printable UTF-8 as it is, all else as `\xHH`. See "Text" in
+/// `docs/baseline-format.md` for the rules.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct OsText(String);

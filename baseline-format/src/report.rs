@@ -19,7 +19,7 @@ pub const REPORT_SCHEMA: &str = "driftcheck.report/1";
 /// One complete report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// Always [`REPORT_SCHEMA`].
+    /// Always `driftcheck.report/1`.
     pub schema: String,
     /// The bottom line.
     pub verdict: Verdict,
@@ -154,7 +154,7 @@ pub struct Coverage {
     pub methods: BTreeMap<String, u64>,
     /// What was left out on purpose: by which rule, and how many baseline entries that concerned.
     pub skipped: Vec<Skipped>,
-    /// What could not be seen, and why. At most [`Coverage::LISTED`] are listed.
+    /// What could not be seen, and why. At most 1000 are listed.
     pub unseen: Vec<Unseen>,
     /// All that could not be seen, listed or not.
     pub unseen_total: u64,
@@ -203,7 +203,7 @@ pub struct Summary {
 /// A change and what it means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
-    /// Stable fingerprint: the same drift has the same id on every host. See [`Change::id`].
+    /// Stable fingerprint: the same drift has the same id on every host.
     pub id: String,
     /// The section.
     pub section: String,

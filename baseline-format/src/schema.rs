@@ -7,10 +7,14 @@ use crate::Value;
 use crate::header::{Header, Trailer};
 use crate::report::Report;
 
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
 /// The schema of `driftcheck.report/1`, as text with a line end.
 #[must_use]
 pub fn report() -> String {
-    text(&schema::<Report>())
+    let mut report = schema::<Report>();
+    report["$schema"] = DIALECT.into();
+    text(&report)
 }
 
 /// The schema of one line of a baseline: header, entry or trailer; as text with a line end.
@@ -29,7 +33,7 @@ pub fn baseline() -> String {
         "minItems": 3,
     });
     text(&json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         "title": "A line of a driftcheck baseline, format version 1",
         "oneOf": [schema::<Header>(), entry, schema::<Trailer>()],
     }))
@@ -38,7 +42,12 @@ pub fn baseline() -> String {
 /// A type's schema without references, so that it can stand inside another.
 fn schema<T: schemars::JsonSchema>() -> Json {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    // Only the root of a document may name its dialect.
+    if let Some(members) = schema.as_object_mut() {
+        members.shift_remove("$schema");
+    }
+    schema
 }
 
 fn text(schema: &Json) -> String {

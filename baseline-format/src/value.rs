@@ -25,7 +25,13 @@ pub enum Value {
     /// Texts whose order is part of the value; a set is written sorted.
     List(Vec<OsText>),
     /// A JSON value of a type that this release does not know.
+    #[schemars(schema_with = "other")]
     Other(serde_json::Value),
+}
+
+/// What is left of JSON: an array or object of anything, and `null`.
+fn other(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": ["null", "object", "array"]})
 }
 
 impl Value {
