@@ -32,6 +32,10 @@ pub trait Findings {
     /// the implementation counts it as skipped, and no change is told.
     fn in_scope(&mut self, expected: &Line<'_>) -> bool;
 
+    /// A directory that both sides have, and that something is mounted over on (at least) one of them; `mounted` is
+    /// that side's entry. The directory itself cannot be compared, only what is mounted there could be seen.
+    fn covered(&mut self, mounted: &Line<'_>);
+
     /// An expected entry was observed. `verified` is false if part of it could not be compared.
     fn met(&mut self, observed: &Line<'_>, verified: bool);
 }
@@ -161,9 +165,8 @@ impl<R: Reference> Comparer<R> {
     fn pair(&self, expected: &Line<'_>, observed: &Line<'_>, findings: &mut dyn Findings) {
         // What lies under a mount cannot be seen, not even the directory that it covers.
         if observed.get(MOUNT).is_some() || expected.get(MOUNT).is_some() {
-            let is_covered = covers_content(expected, observed);
-            findings.met(observed, !is_covered);
-            if is_covered {
+            if covers_content(expected, observed) {
+                findings.met(observed, false);
                 let note = OsText::from("all: something else is mounted over it");
                 findings.change(Change {
                     section: observed.section().to_owned(),
@@ -171,6 +174,13 @@ impl<R: Reference> Comparer<R> {
                     kind: ChangeKind::Unseen,
                     fields: blind_fields(Vec::new(), &[(note, Side::Observed)]),
                 });
+            } else {
+                let mounted = if observed.get(MOUNT).is_some() {
+                    observed
+                } else {
+                    expected
+                };
+                findings.covered(mounted);
             }
             return;
         }
@@ -186,7 +196,7 @@ impl<R: Reference> Comparer<R> {
             blind
                 .iter()
                 .map(|(note, _)| what_of(note))
-                .any(|what| what == name || what == ALL)
+                .any(|what| what == name || what == ALL || (what == EXTENDED && is_extended(name)))
         };
         let (mut left, mut right) = (expected.attributes().peekable(), observed.attributes().peekable());
         loop {
@@ -245,6 +255,14 @@ impl<R: Reference> Comparer<R> {
             });
         }
     }
+}
+
+/// In [`UNSEEN`]: the extended attributes could not even be listed.
+const EXTENDED: &str = "xattr";
+
+/// Whether an attribute is made of an extended attribute.
+fn is_extended(name: &str) -> bool {
+    matches!(name, "acl" | "capabilities" | "default-acl" | "selinux") || name.starts_with("xattr:")
 }
 
 /// Whether a mount hides an expected entry that is more than a place to mount something at: a file or a link says
@@ -417,6 +435,7 @@ mod tests {
     struct Told {
         changes: Vec<Change>,
         hidden: Vec<Hidden>,
+        covered: Vec<String>,
         verified: usize,
     }
 
@@ -431,6 +450,10 @@ mod tests {
 
         fn in_scope(&mut self, _: &Line<'_>) -> bool {
             true
+        }
+
+        fn covered(&mut self, mounted: &Line<'_>) {
+            self.covered.push(mounted.key().into_owned());
         }
 
         fn met(&mut self, _: &Line<'_>, verified: bool) {
@@ -524,6 +547,7 @@ mod tests {
             .with(MOUNT, "proc")];
         let told = compare(&expected, &observed, Attributes::All);
         assert_eq!(kinds(&told), []);
+        assert_eq!((told.covered, told.verified), (vec!["/p".to_owned()], 0));
         assert_eq!(told.hidden[0].mount.as_deref(), Some("proc"));
         assert_eq!(told.hidden[0].entries, 1);
     }
@@ -567,6 +591,16 @@ mod tests {
         assert_eq!(told.verified, 0);
         assert_eq!(told.changes[0].fields[0].name, "digest");
         assert_eq!(told.changes[0].fields[0].actual, None);
+    }
+
+    #[test]
+    fn extended_attributes_that_cannot_be_listed_are_not_gone() {
+        let expected = [file("/a", "0644")
+            .with("capabilities", "cap_kill=ep")
+            .with("xattr:user.x", "sha256:0")];
+        let observed = [file("/a", "0644").unseen("xattr", "permission denied")];
+        let told = compare(&expected, &observed, Attributes::All);
+        assert_eq!(kinds(&told), [("/a", ChangeKind::Unseen)]);
     }
 
     #[test]

@@ -18,6 +18,10 @@ use crate::scan::{FILES, Judgement, Scanned, Scope};
 /// is a blind spot: somebody may have mounted something over `/usr/bin`.
 const MOUNT_POINTS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"];
 
+/// Why what is mounted below the root is left out.
+const MOUNTED: &str =
+    "another file system, or the kernel's own view; only the root's file system is looked at";
+
 /// Everything that an audit finds.
 #[derive(Debug)]
 pub struct Collected {
@@ -256,9 +260,7 @@ impl Findings for Collected {
                 });
             if entries == 0 || usual {
                 let entries = if side == Side::Observed { entries } else { 0 };
-                let reason =
-                    "another file system, or the kernel's own view; only the root's file system is looked at";
-                return self.skipped(&section, &format!("mount {key} ({kind})"), reason, entries);
+                return self.skipped(&section, &mount_rule(key.as_str(), kind), MOUNTED, entries);
             }
         }
         let meaning = match side {
@@ -290,6 +292,14 @@ impl Findings for Collected {
         self.push(change, Some((Severity::Medium, Some(meaning))));
     }
 
+    fn covered(&mut self, mounted: &Line<'_>) {
+        let kind = mounted
+            .get(baseline_format::MOUNT)
+            .map(|kind| kind.decode().to_string());
+        let rule = mount_rule(&mounted.key(), kind.as_deref().unwrap_or("unknown"));
+        self.skipped(mounted.section(), &rule, MOUNTED, 1);
+    }
+
     fn in_scope(&mut self, expected: &Line<'_>) -> bool {
         if expected.section() != FILES {
             return true;
@@ -314,6 +324,11 @@ impl Findings for Collected {
     fn met(&mut self, observed: &Line<'_>, verified: bool) {
         self.met_by(observed.section(), method(observed), verified);
     }
+}
+
+/// How the rule that leaves out a mount is named.
+fn mount_rule(key: &str, kind: &str) -> String {
+    format!("mount {key} ({kind})")
 }
 
 /// How an entry was verified: by a digest of its content, or by its attributes alone.

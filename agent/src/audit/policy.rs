@@ -253,9 +253,7 @@ fn gained(field: &FieldChange) -> Vec<String> {
 fn shadow(change: &Change) -> (Severity, Option<String>) {
     let password = change.fields.iter().find(|field| field.name == "password");
     match password.and_then(|field| field.actual.as_ref()) {
-        Some(Value::Text(state))
-            if state.as_str() == "empty" && change.kind != ChangeKind::Removed =>
-        {
+        Some(Value::Text(state)) if state.as_str() == "empty" && change.kind != ChangeKind::Removed => {
             (Critical, Some("anybody may log in without a password".to_owned()))
         }
         Some(Value::Text(state)) if state.as_str() == "set" => (High, None),

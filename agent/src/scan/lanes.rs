@@ -33,6 +33,7 @@ mod shani {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn compress_pair(proof: ShaNi, _: &mut [u32; 8], _: &[Block], _: &mut [u32; 8], _: &[Block]) {
         match proof {}
     }
@@ -56,6 +57,7 @@ type Block = [u8; BLOCK];
 /// Results never depend on it. It is for a caller that chooses between pairing streams and, say,
 /// using more threads. The standard library caches the detection, so asking again costs a load.
 #[must_use]
+#[cfg(test)]
 pub(super) fn interleaves() -> bool {
     ShaNi::detect().is_some()
 }
@@ -264,10 +266,12 @@ fn split_first<'d>(
 
 /// The digests of everything that `a` and `b` absorbed, their last blocks interleaved.
 #[must_use]
+#[cfg(test)]
 pub(super) fn finish_pair(a: Hasher, b: Hasher) -> ([u8; 32], [u8; 32]) {
     finish_pair_on(ShaNi::detect(), a, b)
 }
 
+#[cfg(test)]
 fn finish_pair_on(cpu: Option<ShaNi>, mut a: Hasher, mut b: Hasher) -> ([u8; 32], [u8; 32]) {
     let (a_tail, b_tail) = (a.tail(), b.tail());
     compress_pair_on(cpu, &mut a.state, a_tail.blocks(), &mut b.state, b_tail.blocks());

@@ -242,6 +242,10 @@ impl Findings for VendorFindings<'_> {
         }
     }
 
+    fn covered(&mut self, mounted: &Line<'_>) {
+        self.collected.covered(mounted);
+    }
+
     fn in_scope(&mut self, expected: &Line<'_>) -> bool {
         self.collected.in_scope(expected)
     }
