@@ -115,29 +115,48 @@ impl<'a> Inspector<'a> {
                 facts.xattrs_failed(listed);
                 facts
             }
-            What::Name(directory) => match directory.handle(batch.name(item)) {
-                Ok(handle) => return self.inspect_handle(batch, item, &handle),
-                Err(Errno::NOENT) => {
-                    self.tally.gone += 1;
-                    return Inspected::Nothing;
+            What::Name(directory, listed) => {
+                let algorithm = if item.ordinary.is_some() {
+                    Algorithm::None
+                } else {
+                    self.plan.content(batch.path(item))
+                };
+                if *listed == Kind::File
+                    && algorithm != Algorithm::None
+                    && let Some(Ok(content)) = directory.open_file(batch.name(item))
+                    && let Ok(metadata) = content.metadata()
+                    && metadata.kind() == Kind::File
+                {
+                    let mut facts = Facts::blank(Kind::File);
+                    facts.unseen.extend(item.unseen.clone());
+                    facts.metadata = Some(metadata);
+                    return self.inspect_content(item, content, facts, algorithm, metadata.size());
                 }
-                // A file may be mounted over, too.
-                Err(Errno::XDEV) => Facts {
-                    mount: Some("on a file".to_owned()),
-                    ..Facts::blank(Kind::Unknown)
-                },
-                Err(why) => {
-                    let mut facts = Facts::blank(Kind::Unknown);
-                    facts.unseen.push(format!("all: {}", explain(why)));
-                    facts
+                // Whatever stood in the way is met again here, and told.
+                match directory.handle(batch.name(item)) {
+                    Ok(handle) => return self.inspect_handle(item, &handle, algorithm),
+                    Err(Errno::NOENT) => {
+                        self.tally.gone += 1;
+                        return Inspected::Nothing;
+                    }
+                    // A file may be mounted over, too.
+                    Err(Errno::XDEV) => Facts {
+                        mount: Some("on a file".to_owned()),
+                        ..Facts::blank(Kind::Unknown)
+                    },
+                    Err(why) => {
+                        let mut facts = Facts::blank(Kind::Unknown);
+                        facts.unseen.push(format!("all: {}", explain(why)));
+                        facts
+                    }
                 }
-            },
+            }
         };
         facts.unseen.extend(item.unseen.clone());
         self.finished(item, facts)
     }
 
-    fn inspect_handle(&mut self, batch: &Batch, item: &Item, handle: &Handle) -> Inspected {
+    fn inspect_handle(&mut self, item: &Item, handle: &Handle, algorithm: Algorithm) -> Inspected {
         let mut facts = Facts::blank(Kind::Unknown);
         facts.unseen.extend(item.unseen.clone());
         let metadata = match handle.metadata() {
@@ -150,7 +169,7 @@ impl<'a> Inspector<'a> {
         facts.kind = metadata.kind();
         facts.metadata = Some(metadata);
         match facts.kind {
-            Kind::File => return self.inspect_file(batch, item, handle, facts, metadata.size()),
+            Kind::File => return self.inspect_file(item, handle, facts, algorithm, metadata.size()),
             Kind::Link => match handle.read_link() {
                 Ok(target) => facts.link = Some(target),
                 Err(why) => facts.unseen.push(format!("link: {}", explain(why))),
@@ -172,17 +191,12 @@ impl<'a> Inspector<'a> {
 
     fn inspect_file(
         &mut self,
-        batch: &Batch,
         item: &Item,
         handle: &Handle,
         mut facts: Facts,
+        algorithm: Algorithm,
         size: u64,
     ) -> Inspected {
-        let algorithm = if item.ordinary.is_some() {
-            Algorithm::None
-        } else {
-            self.plan.content(batch.path(item))
-        };
         if algorithm == Algorithm::None {
             let listed = self
                 .xattrs
@@ -201,6 +215,18 @@ impl<'a> Inspector<'a> {
                 return self.finished(item, facts);
             }
         };
+        self.inspect_content(item, content, facts, algorithm, size)
+    }
+
+    /// Looks at a file that is open for reading, up to its content.
+    fn inspect_content(
+        &mut self,
+        item: &Item,
+        content: Content,
+        mut facts: Facts,
+        algorithm: Algorithm,
+        size: u64,
+    ) -> Inspected {
         let listed = self
             .xattrs
             .of_open(&content, |name, value| facts.extend(name, value));

@@ -26,7 +26,7 @@ pub use inspect::{Plan, Tally};
 pub use pool::Depth;
 pub use scope::{BadGlob, Judgement, Rule, Scope};
 
-use crate::sys::{Directory, Mounts, Readable, explain};
+use crate::sys::{Directory, Mounts, PrivateView, Readable, explain};
 
 /// Revision of the `files` section's attributes.
 pub const REVISION: u32 = 1;
@@ -73,6 +73,8 @@ pub struct Scanned {
     pub tally: Tally,
     /// By rule of the scope: paths that it left out; a directory counts once.
     pub skipped: Vec<u64>,
+    /// Whether files were opened at once, in a private view of the tree, and not through their handles.
+    pub private_view: bool,
     /// Whether the observer ended the scan.
     pub stopped: bool,
 }
@@ -84,10 +86,28 @@ pub fn run(root: Directory, settings: &Settings<'_>, observer: &mut dyn Observer
         io::Error::other(format!("/proc/self/fd: {}: {advice}", explain(why)))
     })?;
     let mounts = Mounts::read()?;
-    Ok(pool::run(
-        walk::Walk::new(root, mounts, Arc::clone(&settings.scope)),
-        &readable,
-        settings,
-        observer,
-    ))
+    // Without the capability, or where a filter or an old kernel refuses it, the tree is looked at as it is.
+    let view = PrivateView::of(&root, &mounts).and_then(|view| Ok((view.root()?, view)));
+    Ok(run_in(root, view.ok(), mounts, &readable, settings, observer))
+}
+
+fn run_in(
+    root: Directory,
+    view: Option<(Directory, PrivateView)>,
+    mounts: Mounts,
+    readable: &Readable,
+    settings: &Settings<'_>,
+    observer: &mut dyn Observer,
+) -> Scanned {
+    let scope = Arc::clone(&settings.scope);
+    // The view lasts for as long as it is held.
+    let (walk, view) = match view {
+        Some((inside, view)) => (walk::Walk::new(inside, Some(root), mounts, scope), Some(view)),
+        None => (walk::Walk::new(root, None, mounts, scope), None),
+    };
+    let scanned = pool::run(walk, readable, settings, observer);
+    Scanned {
+        private_view: view.is_some(),
+        ..scanned
+    }
 }

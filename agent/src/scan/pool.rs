@@ -69,6 +69,7 @@ pub(super) fn run(
         walk: Mutex::new(Source { walk, next: 0 }),
         queue: Mutex::new(Queue::default()),
         changed: Condvar::new(),
+        parked: Condvar::new(),
         ready: Mutex::new(Ready::default()),
         sink: Mutex::new(Sink {
             observer,
@@ -109,6 +110,7 @@ pub(super) fn run(
     Scanned {
         tally,
         skipped: walked.skipped.clone(),
+        private_view: false,
         stopped,
     }
 }
@@ -116,7 +118,10 @@ pub(super) fn run(
 struct Shared<'a> {
     walk: Mutex<Source>,
     queue: Mutex<Queue>,
+    /// For workers at work that have nothing to do.
     changed: Condvar,
+    /// For workers that do not take part now. They are woken when they may, and not at every change.
+    parked: Condvar,
     ready: Mutex<Ready>,
     sink: Mutex<Sink<'a>>,
     /// Workers that may take new batches.
@@ -224,8 +229,10 @@ impl<'a> Worker<'a> {
 
     fn run(mut self) -> Tally {
         loop {
+            let task = self.task();
+            // Waiting for other workers is no waiting for the disk.
             let (began, cpu) = (Instant::now(), thread_cpu_nanos());
-            match self.task(began, cpu) {
+            match task {
                 Task::Batch(number, batch) => self.batch(number, batch),
                 Task::Large(first, second) => self.large(first, second),
                 Task::End => return self.inspector.tally,
@@ -235,15 +242,22 @@ impl<'a> Worker<'a> {
     }
 
     /// Waits for something to do. Large files first, in pairs: older batches wait for them.
-    fn task(&mut self, _began: Instant, _cpu: u64) -> Task {
+    fn task(&mut self) -> Task {
         let shared = self.shared;
         let mut queue = lock(&shared.queue);
         loop {
             if queue.stopped {
                 return Task::End;
             }
-            let may_take =
-                !queue.walked && queue.open < WINDOW && self.number < shared.active.load(Ordering::Relaxed);
+            if queue.walked && queue.open == 0 {
+                return Task::End;
+            }
+            // The first worker always takes part, so that whatever is open is done some time.
+            if self.number >= shared.active.load(Ordering::Relaxed) {
+                queue = shared.parked.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let may_take = !queue.walked && queue.open < WINDOW;
             if queue.large.len() >= 2 || !may_take {
                 if let Some(first) = queue.large.pop_front() {
                     return Task::Large(first, queue.large.pop_front());
@@ -252,9 +266,6 @@ impl<'a> Worker<'a> {
                 queue.open += 1;
                 drop(queue);
                 return self.next_batch();
-            }
-            if queue.walked && queue.open == 0 {
-                return Task::End;
             }
             queue.waiting += 1;
             queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -498,6 +509,9 @@ impl Shared<'_> {
         if queue.waiting > 0 {
             self.changed.notify_all();
         }
+        if queue.stopped || (queue.walked && queue.open == 0) {
+            self.parked.notify_all();
+        }
     }
 
     /// Puts a batch in line, and feeds the observer with all that is in line, unless another worker does.
@@ -550,11 +564,13 @@ impl Shared<'_> {
         } else {
             wanted
         };
-        self.active.store(
-            wanted.clamp(self.settings.depth.threads.max(1), self.most),
-            Ordering::Relaxed,
-        );
-        self.update(|_| {});
+        let wanted = wanted.clamp(self.settings.depth.threads.max(1), self.most);
+        // Changed under the lock, or else a worker could look at the old number and miss the call.
+        let queue = lock(&self.queue);
+        if self.active.swap(wanted, Ordering::Relaxed) < wanted {
+            self.parked.notify_all();
+        }
+        drop(queue);
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Walk {
     /// Path of the innermost frame's directory, without a slash at its end, but for the root.
     path: Vec<u8>,
     root: Option<Directory>,
+    /// The root in the mounts that everybody sees, if `root` is that of a private view.
+    live: Option<Directory>,
     mounts: Mounts,
     scope: Arc<Scope>,
     pub(super) tally: WalkTally,
@@ -68,8 +70,8 @@ pub(super) struct Item {
 pub(super) enum What {
     /// Through its own descriptor.
     Directory(Arc<Directory>),
-    /// By its name in this directory.
-    Name(Arc<Directory>),
+    /// By its name in this directory, where it was listed as being of this type.
+    Name(Arc<Directory>, Kind),
     /// Not at all: the type of the file system that is mounted there.
     Mount(String),
     /// Not at all: it cannot be reached any more.
@@ -107,7 +109,7 @@ impl Batch {
 }
 
 impl Walk {
-    pub(super) fn new(root: Directory, mounts: Mounts, scope: Arc<Scope>) -> Self {
+    pub(super) fn new(root: Directory, live: Option<Directory>, mounts: Mounts, scope: Arc<Scope>) -> Self {
         let tally = WalkTally {
             skipped: vec![0; scope.rules().len()],
             gone: 0,
@@ -116,6 +118,7 @@ impl Walk {
             frames: Vec::new(),
             path: Vec::new(),
             root: Some(root),
+            live,
             mounts,
             scope,
             tally,
@@ -171,17 +174,24 @@ impl Walk {
             return;
         };
         if !matches!(kind, Kind::Directory | Kind::Unknown) {
-            batch.push(&self.path, name_length, What::Name(directory), ordinary, None);
+            let what = What::Name(directory, kind);
+            batch.push(&self.path, name_length, what, ordinary, None);
             return;
         }
         let name = &self.path[self.path.len() - name_length..];
         match directory.descend(name) {
             Opened::Directory(child) => self.enter(child, name_length, ordinary, batch),
             Opened::NotDirectory => {
-                batch.push(&self.path, name_length, What::Name(directory), ordinary, None)
+                let what = What::Name(directory, Kind::Unknown);
+                batch.push(&self.path, name_length, what, ordinary, None);
             }
             Opened::Mount => {
-                let id = directory.mounted_at(name).map(|metadata| metadata.mount_id());
+                // A view's mounts are copies that no list of mounts has.
+                let mounted = match &self.live {
+                    Some(live) => live.mounted_at(self.path.strip_prefix(b"/").unwrap_or(&self.path)),
+                    None => directory.mounted_at(name),
+                };
+                let id = mounted.map(|metadata| metadata.mount_id());
                 let mount = id.ok().and_then(|id| self.mounts.get(id));
                 let kind = mount.map_or("unknown", |mount| mount.kind.as_str()).to_owned();
                 batch.push(&self.path, name_length, What::Mount(kind), ordinary, None);
@@ -192,7 +202,7 @@ impl Walk {
                 batch.push(
                     &self.path,
                     name_length,
-                    What::Name(directory),
+                    What::Name(directory, Kind::Unknown),
                     ordinary,
                     Some(why),
                 );
@@ -257,7 +267,8 @@ impl Walk {
         };
         if let Some(why) = failure {
             let why = format!("below: {}", explain(why));
-            batch.push(&self.path, name_length, What::Name(parent), ordinary, Some(why));
+            let what = What::Name(parent, Kind::Unknown);
+            batch.push(&self.path, name_length, what, ordinary, Some(why));
         }
     }
 

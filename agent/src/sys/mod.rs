@@ -4,12 +4,17 @@
 //! handle (`O_PATH`), the handle is looked at, and only a regular file is then opened for reading *through the
 //! handle*, so that what was looked at and what is read are one file. No FIFO, device or socket is ever opened,
 //! links are never followed, mounts are never crossed, access times stay as they are.
+//!
+//! Who may clone mounts looks at a [`PrivateView`] instead, where the kernel itself sees to nearly all of this,
+//! and where what was listed as a regular file is opened at once.
 
+mod clone;
 mod mounts;
 mod open;
 mod read;
 mod xattr;
 
+pub use clone::PrivateView;
 pub use mounts::{Mount, Mounts};
 pub use open::{Directory, Handle, Identity, Kind, Metadata, Names, Opened, open_root, path_of};
 pub use read::{Content, Readable};

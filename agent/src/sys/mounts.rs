@@ -5,7 +5,11 @@ use std::io;
 
 /// The mounts of this process's mount namespace, by mount id.
 #[derive(Debug, Default)]
-pub struct Mounts(HashMap<u64, Mount>);
+pub struct Mounts {
+    by_id: HashMap<u64, Mount>,
+    /// Whether some are left out when a mount above them is cloned.
+    uncloned: bool,
+}
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +36,10 @@ impl Mounts {
     /// named by its id alone.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        Self(text.lines().filter_map(mount).collect())
+        Self {
+            by_id: text.lines().filter_map(mount).collect(),
+            uncloned: text.lines().any(is_left_out_of_clones),
+        }
     }
 
     /// Whether all mounts on the way from `root` (a path of this machine) to `path` (below the root) are of local
@@ -47,7 +54,7 @@ impl Mounts {
                     .strip_prefix(point)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
-        self.0
+        self.by_id
             .values()
             .filter(|mount| on_the_way(&mount.point))
             .all(|mount| LOCAL.contains(&mount.kind.as_str()))
@@ -56,7 +63,12 @@ impl Mounts {
     /// The mount with this id.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<&Mount> {
-        self.0.get(&id)
+        self.by_id.get(&id)
+    }
+
+    /// Whether a clone of a tree of mounts has all of them.
+    pub(super) const fn all_can_be_cloned(&self) -> bool {
+        !self.uncloned
     }
 }
 
@@ -78,6 +90,14 @@ fn mount(line: &str) -> Option<(u64, Mount)> {
         what.next().unwrap_or_default().to_owned(),
     );
     Some((id, Mount { kind, point, source }))
+}
+
+/// Whether a mount is left out of clones of the mounts above it: an unbindable one, or a mount namespace.
+fn is_left_out_of_clones(line: &str) -> bool {
+    let place = line.split_once(" - ").map_or(line, |(place, _)| place);
+    let mut fields = place.split(' ').skip(3);
+    let is_namespace = fields.next().is_some_and(|root| root.starts_with("mnt:["));
+    is_namespace || fields.skip(2).any(|field| field == "unbindable")
 }
 
 /// Undoes the kernel's `\\040` for white space and backslashes.
@@ -108,6 +128,25 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_what_a_clone_would_leave_out() {
+        for (line, left_out) in [
+            (
+                "36 35 98:0 / /unbindable rw,noatime shared:1 - ext3 unbindable rw",
+                false,
+            ),
+            ("36 35 98:0 / /mnt rw,noatime - ext3 /dev/root rw", false),
+            (
+                "36 35 98:0 / /mnt rw,noatime unbindable - ext3 /dev/root rw",
+                true,
+            ),
+            ("36 35 0:4 mnt:[4026532] /run/ns rw - nsfs nsfs rw", true),
+            ("36 35 0:4 net:[4026532] /run/netns/a rw - nsfs nsfs rw", false),
+        ] {
+            assert_eq!(Mounts::parse(line).all_can_be_cloned(), !left_out, "{line}");
+        }
+    }
 
     #[test]
     fn reads_the_manual_pages_example() {

@@ -8,6 +8,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::read::Content;
+
 /// Rules for resolving one name below an open directory.
 const BELOW: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -18,6 +20,16 @@ const BELOW: ResolveFlags = ResolveFlags::BENEATH
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
+    view: View,
+}
+
+/// Where a directory was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// In the mounts that everybody sees.
+    Live,
+    /// In a [`PrivateView`](super::PrivateView).
+    Private,
 }
 
 /// What a name turned out to be when it was opened as a directory.
@@ -41,7 +53,7 @@ pub fn open_root(path: &[u8]) -> Result<Directory, Errno> {
     let open = |flags| rustix::fs::open(path, flags, Mode::empty());
     let fd = open(flags | OFlags::NOATIME)
         .or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
-    Ok(Directory { fd })
+    Ok(Directory::new(fd, View::Live))
 }
 
 /// Where a directory is on this machine now.
@@ -51,6 +63,10 @@ pub fn path_of(directory: &Directory) -> Result<Vec<u8>, Errno> {
 }
 
 impl Directory {
+    pub(super) const fn new(fd: OwnedFd, view: View) -> Self {
+        Self { fd, view }
+    }
+
     /// Opens the directory `name`, which must be one component.
     #[must_use]
     pub fn descend(&self, name: &[u8]) -> Opened {
@@ -58,12 +74,15 @@ impl Directory {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let open = |flags| retry(|| openat2(&self.fd, name, flags, Mode::empty(), BELOW));
         // Only the owner and root may ask for no access time; others must do without.
-        let opened = match open(flags | OFlags::NOATIME) {
-            Err(Errno::PERM) => open(flags),
-            other => other,
+        let opened = match self.view {
+            View::Private => open(flags),
+            View::Live => match open(flags | OFlags::NOATIME) {
+                Err(Errno::PERM) => open(flags),
+                other => other,
+            },
         };
         match opened {
-            Ok(fd) => Opened::Directory(Self { fd }),
+            Ok(fd) => Opened::Directory(Self::new(fd, self.view)),
             Err(Errno::XDEV) => Opened::Mount,
             Err(Errno::NOTDIR | Errno::LOOP) => Opened::NotDirectory,
             Err(Errno::NOENT) => Opened::Gone,
@@ -81,20 +100,30 @@ impl Directory {
         })
     }
 
+    /// Opens `name`, one component that was listed as a regular file, for reading; the caller looks at what it
+    /// opened before it reads. `None` outside a private view, where only handles may be taken.
+    #[must_use]
+    pub fn open_file(&self, name: &[u8]) -> Option<Result<Content, Errno>> {
+        if self.view != View::Private {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Some(openat2(&self.fd, name, flags, Mode::empty(), BELOW).map(Content::without_atime))
+    }
+
     /// What the directory itself is.
     pub fn metadata(&self) -> Result<Metadata, Errno> {
         metadata_of(self.fd.as_fd())
     }
 
-    /// The type and mount of what is mounted at `name`.
-    pub fn mounted_at(&self, name: &[u8]) -> Result<Metadata, Errno> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Ok(Metadata(rustix::fs::statx(
-            &self.fd,
-            name,
-            flags,
-            MASK | StatxFlags::MNT_ID,
-        )?))
+    /// The mount of what is mounted at the directory `path`, which may be several components below this one.
+    pub fn mounted_at(&self, path: &[u8]) -> Result<Metadata, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = BELOW.difference(ResolveFlags::NO_XDEV);
+        let fd = retry(|| openat2(&self.fd, path, flags, Mode::empty(), resolve))?;
+        // The id is known without asking a file server that may not answer.
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        Ok(Metadata(rustix::fs::statx(&fd, c"", flags, StatxFlags::MNT_ID)?))
     }
 
     /// All names with their types, sorted by bytes. On an error, the names read so far and the error.
@@ -158,7 +187,7 @@ impl Handle {
         let open = |flags| rustix::fs::openat(&self.fd, c".", flags, Mode::empty());
         let fd = open(flags | OFlags::NOATIME)
             .or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
-        Ok(Directory { fd })
+        Ok(Directory::new(fd, View::Live))
     }
 
     /// The path below `/proc` that leads to exactly this file, also when its name has gone.

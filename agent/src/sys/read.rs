@@ -64,6 +64,16 @@ enum Cache {
 }
 
 impl Content {
+    /// From a descriptor of a mount without access times.
+    pub(super) const fn without_atime(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            at: 0,
+            cache: Cache::Warm,
+            keeps_atime: true,
+        }
+    }
+
     /// Reads on, as much as fits; 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         loop {
