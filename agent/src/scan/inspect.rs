@@ -297,10 +297,7 @@ impl<'a> Inspector<'a> {
 
 /// Whether nobody has written to the file since it was `before`.
 pub(super) fn unchanged(content: &Content, before: &Metadata) -> bool {
-    content.position() == before.size()
-        && content
-            .metadata()
-            .is_ok_and(|after| after.state() == before.state())
+    content.position() == before.size() && content.state().is_ok_and(|after| after == before.state())
 }
 
 impl Facts {

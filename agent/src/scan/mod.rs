@@ -111,3 +111,157 @@ fn run_in(
         ..scanned
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use baseline_format::header;
+    use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkfifoat, mknodat};
+
+    use super::*;
+    use crate::sys::open_root;
+
+    struct Sha256OfAll;
+
+    impl Plan for Sha256OfAll {
+        fn content(&self, _path: &[u8]) -> Algorithm {
+            Algorithm::Sha256
+        }
+    }
+
+    #[derive(Default)]
+    struct Lines(Vec<String>);
+
+    impl Observer for Lines {
+        fn entry(&mut self, line: &Line<'_>) -> Result<(), Stop> {
+            self.0.push(line.as_str().to_owned());
+            Ok(())
+        }
+    }
+
+    fn scan(root: &[u8], private: bool, threads: usize) -> Option<(Vec<String>, Scanned)> {
+        let progress = Progress::default();
+        let settings = Settings {
+            plan: &Sha256OfAll,
+            scope: Arc::new(Scope::new(&header::Scope::default(), &[], &[], &[]).unwrap()),
+            owners: Owners::default(),
+            depth: Depth {
+                threads,
+                io_depth: None,
+            },
+            progress: &progress,
+        };
+        let (root, mounts) = (open_root(root).unwrap(), Mounts::read().unwrap());
+        let view = if private {
+            // Without the capability there is no such view to test.
+            let view = PrivateView::of(&root, &mounts).ok()?;
+            Some((view.root().unwrap(), view))
+        } else {
+            None
+        };
+        let mut lines = Lines::default();
+        let readable = Readable::new().unwrap();
+        let scanned = run_in(root, view, mounts, &readable, &settings, &mut lines);
+        Some((lines.0, scanned))
+    }
+
+    #[test]
+    fn both_ways_of_opening_see_the_same_and_disturb_nothing() {
+        let root = std::env::temp_dir().join(format!("driftcheck-scan-{}", std::process::id()));
+        for directory in 0..8 {
+            let directory = root.join(format!("d{directory}"));
+            fs::create_dir_all(&directory).unwrap();
+            for size in [0, 1, 55, 64, 4096, 49_151, 49_152, 49_153, 300_000] {
+                fs::write(directory.join(format!("f{size}")), vec![b'x'; size]).unwrap();
+            }
+            fs::hard_link(directory.join("f64"), directory.join("z64")).unwrap();
+        }
+        symlink("d0/f64", root.join("link")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
+        fs::set_permissions(root.join("d1/f64"), fs::Permissions::from_mode(0)).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR;
+        // Nodes of devices may only be made by root, and nowhere on some file systems.
+        mknodat(
+            CWD,
+            root.join("zero"),
+            FileType::CharacterDevice,
+            mode,
+            makedev(1, 5),
+        )
+        .ok();
+        let fifo = root.join("fifo");
+        mkfifoat(CWD, &fifo, mode).unwrap();
+        let (woken, writer_woke) = mpsc::channel();
+        let path = fifo.clone();
+        // Sleeps in `open` until there is a reader.
+        let writer = std::thread::spawn(move || {
+            let opened = rustix::fs::open(&path, OFlags::WRONLY, Mode::empty());
+            woken.send(()).ok();
+            drop(opened);
+        });
+
+        let path = root.as_os_str().as_encoded_bytes();
+        let (live, scanned) = scan(path, false, 2).unwrap();
+        assert!(!scanned.private_view);
+        assert!(live.iter().any(|line| line.contains("\"fifo\"")), "{live:#?}");
+        for threads in [1, 2, 7] {
+            assert_eq!(scan(path, false, threads).unwrap().0, live, "{threads} threads");
+            if let Some((private, scanned)) = scan(path, true, threads) {
+                assert_eq!(private, live, "private view, {threads} threads");
+                assert!(scanned.private_view);
+            }
+        }
+        assert_eq!(
+            writer_woke.recv_timeout(Duration::from_millis(50)),
+            Err(mpsc::RecvTimeoutError::Timeout),
+            "somebody opened the FIFO"
+        );
+        // Now somebody does, so that the writer ends.
+        drop(rustix::fs::open(&fifo, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap());
+        writer.join().unwrap();
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_mount_is_named_in_both_views() {
+        // `/dev/pts` or `/proc` is mounted on every Linux machine; only names are met above them.
+        let named = |private| {
+            let progress = Progress::default();
+            let include = ["/proc".to_owned(), "/dev".to_owned()];
+            let settings = Settings {
+                plan: &Sha256OfAll,
+                scope: Arc::new(Scope::new(&header::Scope::default(), &[], &include, &[]).unwrap()),
+                owners: Owners::default(),
+                depth: Depth {
+                    threads: 1,
+                    io_depth: None,
+                },
+                progress: &progress,
+            };
+            let (root, mounts) = (open_root(b"/").unwrap(), Mounts::read().unwrap());
+            let view = if private {
+                let view = PrivateView::of(&root, &mounts).ok()?;
+                Some((view.root().unwrap(), view))
+            } else {
+                None
+            };
+            let mut lines = Lines::default();
+            let readable = Readable::new().unwrap();
+            run_in(root, view, mounts, &readable, &settings, &mut lines);
+            Some(lines.0)
+        };
+        let live = named(false).unwrap();
+        assert!(
+            live.iter().any(|line| line.contains("\"mount\":\"proc\"")),
+            "{live:#?}"
+        );
+        if let Some(private) = named(true) {
+            assert_eq!(private, live);
+        }
+    }
+}

@@ -16,7 +16,7 @@ mod xattr;
 
 pub use clone::PrivateView;
 pub use mounts::{Mount, Mounts};
-pub use open::{Directory, Handle, Identity, Kind, Metadata, Names, Opened, open_root, path_of};
+pub use open::{Directory, Handle, Identity, Kind, Metadata, Names, Opened, State, open_root, path_of};
 pub use read::{Content, Readable};
 pub use xattr::Xattrs;
 

@@ -302,13 +302,36 @@ impl Metadata {
         self.0.stx_mnt_id
     }
 
-    /// Everything that changes when the content does. Two equal ones around a read mean that nobody wrote
-    /// meanwhile, within the resolution of the file system's clock.
+    /// Everything that changes when the content does.
     #[must_use]
-    pub const fn state(&self) -> impl PartialEq + use<> {
+    pub fn state(&self) -> State {
         let (m, c) = (self.0.stx_mtime, self.0.stx_ctime);
-        (self.0.stx_size, m.tv_sec, m.tv_nsec, c.tv_sec, c.tv_nsec)
+        State {
+            size: i128::from(self.0.stx_size),
+            modified: (i128::from(m.tv_sec), i128::from(m.tv_nsec)),
+            changed: (i128::from(c.tv_sec), i128::from(c.tv_nsec)),
+        }
     }
+}
+
+/// Everything that changes when a file's content does. Two equal ones around a read mean that nobody wrote
+/// meanwhile, within the resolution of the file system's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    // Wide enough for the types of every architecture's `struct stat`, signed and unsigned.
+    size: i128,
+    modified: (i128, i128),
+    changed: (i128, i128),
+}
+
+/// The state alone, which `fstat` tells for less than `statx`.
+pub(super) fn state_of(fd: BorrowedFd<'_>) -> Result<State, Errno> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(State {
+        size: i128::from(stat.st_size),
+        modified: (i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
+        changed: (i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
+    })
 }
 
 /// Major and minor device and inode number.

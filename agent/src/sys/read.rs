@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Advice, Mode, OFlags, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
-use super::open::{Handle, Metadata};
+use super::open::{Handle, Metadata, State};
 
 /// Opens regular files for reading through handles that have been looked at.
 #[derive(Debug)]
@@ -115,6 +115,11 @@ impl Content {
     /// What the file is now.
     pub fn metadata(&self) -> Result<Metadata, Errno> {
         super::open::metadata_of(self.fd.as_fd())
+    }
+
+    /// What of it changes when somebody writes to it, as it is now.
+    pub fn state(&self) -> Result<State, Errno> {
+        super::open::state_of(self.fd.as_fd())
     }
 
     /// Whether reading left the access time alone.
