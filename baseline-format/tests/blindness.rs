@@ -27,6 +27,8 @@ impl Findings for Told {
         self.0.push(change);
     }
     fn hidden(&mut self, _: Hidden) {}
+    fn covered(&mut self, _: &Line<'_>) {}
+
     fn in_scope(&mut self, _: &Line<'_>) -> bool {
         true
     }

@@ -35,7 +35,7 @@ fn raw(value: &[u8]) -> Value {
     Value::bytes(&text)
 }
 
-/// File capabilities in the form of cap_to_text(3), e.g. `cap_net_raw,cap_setuid=ep`, from the value of
+/// File capabilities in the form of `cap_to_text(3)`, e.g. `cap_net_raw,cap_setuid=ep`, from the value of
 /// `security.capability` (capabilities(7), `struct vfs_cap_data` and `vfs_ns_cap_data`). `None` if it is not
 /// one; a value that holds no capability at all is `=`.
 #[must_use]
@@ -44,7 +44,7 @@ pub fn capabilities(value: &[u8]) -> Option<String> {
     const EFFECTIVE: u32 = 1;
     let mut words = value
         .chunks_exact(4)
-        .map(|word| word.try_into().map(u32::from_le_bytes).unwrap_or(0));
+        .map(|word| word.try_into().map_or(0, u32::from_le_bytes));
     let magic = words.next()?;
     let (words_of_each, root) = match (magic & REVISION, value.len()) {
         (0x0100_0000, 12) => (1, false),
@@ -92,7 +92,7 @@ pub fn capabilities(value: &[u8]) -> Option<String> {
         text.push('=');
     }
     if root {
-        text.push_str(&format!(" [rootid={}]", words.next()?));
+        text = format!("{text} [rootid={}]", words.next()?);
     }
     Some(text)
 }
@@ -143,7 +143,7 @@ const CAPABILITIES: [&str; 41] = [
 ];
 
 /// An access control list in the form of acl(5), numeric, e.g. `user::rw-`, `user:1000:r--`, `mask::r--`, from
-/// the value of `system.posix_acl_*` (linux/posix_acl_xattr.h). `None` if it is not one.
+/// the value of `system.posix_acl_*` (`linux/posix_acl_xattr.h`). `None` if it is not one.
 #[must_use]
 pub fn acl(value: &[u8]) -> Option<Vec<String>> {
     let entries = value.strip_prefix(&2u32.to_le_bytes())?;

@@ -33,7 +33,6 @@ mod shani {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn compress_pair(proof: ShaNi, _: &mut [u32; 8], _: &[Block], _: &mut [u32; 8], _: &[Block]) {
         match proof {}
     }
@@ -115,6 +114,7 @@ impl fmt::Debug for State {
 ///
 /// As many blocks as both have are interleaved, and the rest of the longer run follows alone, so
 /// that callers need not cut their runs to one length.
+#[cfg(test)]
 pub(super) fn compress_pair(a: &mut State, a_blocks: &[Block], b: &mut State, b_blocks: &[Block]) {
     compress_pair_on(ShaNi::detect(), a, a_blocks, b, b_blocks);
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod lanes;
 mod pool;
 mod scope;
+mod stream;
 mod walk;
 
 use std::io;
@@ -183,7 +184,7 @@ mod tests {
         symlink("d0/f64", root.join("link")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
         drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
-        fs::set_permissions(root.join("d1/f64"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.join("d1/f64"), fs::Permissions::from_mode(0o000)).unwrap();
         let mode = Mode::RUSR | Mode::WUSR;
         // Nodes of devices may only be made by root, and nowhere on some file systems.
         mknodat(

@@ -18,6 +18,7 @@ use super::encode::{Group, HardLinks, encode, is_linked};
 use super::hash::{Algorithm, Digest, Hasher};
 use super::inspect::{Facts, Inspected, Inspector, unchanged};
 use super::lanes;
+use super::stream::Stream;
 use super::walk::{Batch, Walk};
 use super::{Observer, Scanned, Settings, Stop, Tally};
 use crate::sys::{Content, Readable, explain, thread_cpu_nanos};
@@ -147,12 +148,12 @@ struct Queue {
 }
 
 /// A file whose content is too long to be read whole.
-struct Large {
+pub(super) struct Large {
     batch: Arc<Mutex<Open>>,
     at: usize,
-    facts: Facts,
-    content: Content,
-    algorithm: Algorithm,
+    pub(super) facts: Facts,
+    pub(super) content: Content,
+    pub(super) algorithm: Algorithm,
 }
 
 /// A batch that waits for its large files.
@@ -199,7 +200,7 @@ struct Load {
 
 enum Task {
     Batch(u64, Batch),
-    Large(Large, Option<Large>),
+    Large(Box<(Large, Option<Large>)>),
     End,
 }
 
@@ -234,7 +235,7 @@ impl<'a> Worker<'a> {
             let (began, cpu) = (Instant::now(), thread_cpu_nanos());
             match task {
                 Task::Batch(number, batch) => self.batch(number, batch),
-                Task::Large(first, second) => self.large(first, second),
+                Task::Large(files) => self.large(files.0, files.1),
                 Task::End => return self.inspector.tally,
             }
             self.shared.rethink(began, cpu);
@@ -260,7 +261,7 @@ impl<'a> Worker<'a> {
             let may_take = !queue.walked && queue.open < WINDOW;
             if queue.large.len() >= 2 || !may_take {
                 if let Some(first) = queue.large.pop_front() {
-                    return Task::Large(first, queue.large.pop_front());
+                    return Task::Large(Box::new((first, queue.large.pop_front())));
                 }
             } else {
                 queue.open += 1;
@@ -613,76 +614,6 @@ impl Sink<'_> {
         if let Some(parsed) = std::str::from_utf8(&line).ok().and_then(Line::trusted) {
             let why = "too many files with several names to remember the first name of each";
             parsed.to_entry().unseen("hardlink", why).encode(&mut self.line);
-        }
-    }
-}
-
-/// A large file that is being hashed.
-struct Stream {
-    file: Large,
-    hash: StreamHash,
-    ended: bool,
-    failure: Option<String>,
-}
-
-enum StreamHash {
-    Lane(Box<lanes::Hasher>),
-    Other(Box<Hasher>),
-}
-
-impl StreamHash {
-    fn finish(self) -> Digest {
-        match self {
-            Self::Lane(hasher) => Digest::Sha256(hasher.finish()),
-            Self::Other(hasher) => hasher.finish(),
-        }
-    }
-}
-
-impl Stream {
-    fn new(file: Large) -> Self {
-        let hash = match file.algorithm {
-            Algorithm::Sha256 => StreamHash::Lane(Box::new(lanes::Hasher::new())),
-            other => StreamHash::Other(Box::new(Hasher::new(other))),
-        };
-        Self {
-            file,
-            hash,
-            ended: false,
-            failure: None,
-        }
-    }
-
-    /// Reads a piece; remembers the end or a failure.
-    fn fill(&mut self, buffer: &mut [u8]) -> usize {
-        // A file that grows faster than it is read would never end; what is beyond its size shows as a change.
-        let size = self.file.facts.metadata.map_or(0, |metadata| metadata.size());
-        match self.file.content.read(buffer) {
-            Ok(read) => {
-                self.ended = read == 0 || self.file.content.position() >= size;
-                read
-            }
-            Err(why) => {
-                self.ended = true;
-                self.failure = Some(explain(why));
-                0
-            }
-        }
-    }
-
-    fn absorb(&mut self, piece: &[u8]) {
-        match &mut self.hash {
-            StreamHash::Lane(hasher) => hasher.update(piece),
-            StreamHash::Other(hasher) => hasher.update(piece),
-        }
-    }
-
-    fn absorb_with(&mut self, piece: &[u8], other: &mut Self, others: &[u8]) {
-        if let (StreamHash::Lane(a), StreamHash::Lane(b)) = (&mut self.hash, &mut other.hash) {
-            lanes::update_pair(a, piece, b, others);
-        } else {
-            self.absorb(piece);
-            other.absorb(others);
         }
     }
 }

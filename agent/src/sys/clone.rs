@@ -67,7 +67,7 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
-/// Makes a mount read-only, without devices, setid, programs and access times (mount_setattr(2)). Only the root's
+/// Makes a mount read-only, without devices, setid, programs and access times (`mount_setattr(2)`). Only the root's
 /// own mount: no other is ever entered.
 #[expect(unsafe_code, reason = "rustix has no mount_setattr")]
 fn restrict(mount: BorrowedFd<'_>) -> Result<(), Errno> {
@@ -154,14 +154,14 @@ mod tests {
             assert_eq!(root.open_file(b"nothing").unwrap().err(), Some(Errno::NOENT));
             let device = rustix::fs::makedev(1, 5);
             let mode = Mode::RUSR | Mode::WUSR;
-            let made = mknodat(
+            let node = mknodat(
                 rustix::fs::CWD,
                 path.join("zero"),
                 FileType::CharacterDevice,
                 mode,
                 device,
             );
-            if made.is_ok() {
+            if node.is_ok() {
                 assert_eq!(root.open_file(b"zero").unwrap().err(), Some(Errno::ACCESS));
             }
             let write = rustix::fs::openat(&root, c"file", OFlags::WRONLY, Mode::empty());

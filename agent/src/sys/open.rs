@@ -130,7 +130,7 @@ impl Directory {
     #[must_use]
     pub fn names(&self) -> (Names, Option<Errno>) {
         let mut names = Names::default();
-        let mut buffer = [MaybeUninit::uninit(); 32 << 10];
+        let mut buffer = [MaybeUninit::uninit(); LISTED];
         let mut entries = RawDir::new(&self.fd, &mut buffer);
         let mut failure = None;
         while let Some(entry) = entries.next() {
@@ -202,6 +202,9 @@ impl AsFd for Handle {
         self.fd.as_fd()
     }
 }
+
+/// Bytes of names that are listed at a time.
+const LISTED: usize = 16 << 10;
 
 /// What is needed of `statx`: types, owners, sizes, times, and the attributes that come along for free.
 const MASK: StatxFlags = StatxFlags::BASIC_STATS;
@@ -361,7 +364,7 @@ impl Kind {
             FileType::CharacterDevice => Self::CharDevice,
             FileType::Fifo => Self::Fifo,
             FileType::Socket => Self::Socket,
-            _ => Self::Unknown,
+            FileType::Unknown => Self::Unknown,
         }
     }
 

@@ -94,7 +94,7 @@ impl Content {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if self.cache == Cache::Warm => self.cache = Cache::ColdFrom(self.at),
                 Err(Errno::OPNOTSUPP | Errno::INVAL) if self.cache == Cache::Warm => {
-                    self.cache = Cache::Unknown
+                    self.cache = Cache::Unknown;
                 }
                 Err(why) => return Err(why),
             }
