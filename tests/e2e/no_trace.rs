@@ -213,7 +213,7 @@ fn files_of_the_root_are_opened_below_it_and_without_a_trace() {
         "-o".as_ref(),
         trace.as_os_str(),
         "-e".as_ref(),
-        "trace=openat,openat2,open".as_ref(),
+        "trace=openat,openat2,open,open_tree,mount_setattr".as_ref(),
     ];
     let ran = Run::record(tree.path(), &scratch.join("baseline"))
         .within(wrapper.map(std::ffi::OsStr::to_owned))
@@ -226,12 +226,21 @@ fn files_of_the_root_are_opened_below_it_and_without_a_trace() {
     let text = fs::read_to_string(&trace).unwrap();
     let by_openat2: Vec<&str> = text.lines().filter(|line| line.contains("openat2(")).collect();
     assert!(by_openat2.len() > 15, "{text}");
+    // On a view of its own, mounted read-only and without access times and devices, no open leaves a trace.
+    let restricted = text
+        .lines()
+        .find(|line| line.contains("mount_setattr(") && line.ends_with("= 0"));
+    if let Some(line) = restricted {
+        for attribute in ["MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOATIME"] {
+            assert!(line.contains(attribute), "{line}");
+        }
+    }
     for line in by_openat2 {
         assert!(
             line.contains("RESOLVE_BENEATH") || line.contains("RESOLVE_IN_ROOT"),
             "{line}"
         );
-        let is_quiet = line.contains("O_PATH") || line.contains("O_NOATIME");
+        let is_quiet = line.contains("O_PATH") || line.contains("O_NOATIME") || restricted.is_some();
         assert!(is_quiet, "changes an access time: {line}");
     }
     for line in text.lines().filter(|line| line.contains("/proc/self/fd/")) {
