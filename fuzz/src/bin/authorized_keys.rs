@@ -1,0 +1,13 @@
+//! The keys that may log in.
+#![cfg_attr(fuzzing, no_main)]
+
+use std::hint::black_box;
+
+use driftcheck_agent::accounts::authorized_keys::parse;
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(data));
+
+pub(crate) fn run(data: &[u8]) {
+    black_box(parse(data).count());
+}
