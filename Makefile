@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 # The programs that nobody here wrote and that the tests compare with, as Debian packages.
-PACKAGES = acl attr db-util debsums eatmydata gcc libcap2-bin libc6-dev make mmdebstrap openssh-client \
-	pacman-package-manager python3 python3-jsonschema rpm shellcheck strace sudo util-linux zstd
+PACKAGES = acl attr db-util debsums e2fsprogs eatmydata gcc gnupg libc6-dev libcap2-bin make mmdebstrap \
+	openssh-client pacman-package-manager perl python3 python3-jsonschema rpm shellcheck strace sudo util-linux \
+	util-linux-extra whois zstd
 # A test that lacks its oracle prints that it was skipped, unless the oracles are required.
 export DRIFTCHECK_REQUIRE_ORACLES ?= $(if $(CI),1,)
 
