@@ -4,6 +4,14 @@
 //! [`probes`] (all others) over a [`tree`], and hand what they see to the writer or the comparer of
 //! `baseline-format`. Only [`sys`] makes system calls.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests look at what they made themselves"
+    )
+)]
+
 pub mod accounts;
 pub mod audit;
 pub mod cli;

@@ -3,6 +3,7 @@
 //! A test whose tool is missing says so and passes, unless `DRIFTCHECK_REQUIRE_ORACLES=1`.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests, outside of a test function"

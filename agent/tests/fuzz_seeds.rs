@@ -1,6 +1,7 @@
 //! Runs the fuzz targets' seeds through the targets' own functions with the stable toolchain, so that the targets
 //! keep compiling and the seeds keep passing where nobody fuzzes.
 #![expect(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::unwrap_used,
     reason = "targets and tests fail by panicking"

@@ -1,5 +1,9 @@
 //! The man pages are what the command line says of itself. `UPDATE_GOLDEN=1` rewrites them.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

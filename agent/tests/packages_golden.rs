@@ -2,7 +2,11 @@
 //! `golden/packages` is a case: `root`, and the lines expected of it. With `UPDATE_GOLDEN=1` the lines are
 //! written instead; look at the difference before it is committed.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, outside of a test function")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of a test function"
+)]
 
 mod dir_tree;
 

@@ -3,6 +3,7 @@
 //! Without rpm these tests say `skipped: ...` and pass, unless `DRIFTCHECK_REQUIRE_ORACLES=1` asks that they run.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests fail as tests do"

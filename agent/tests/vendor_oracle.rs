@@ -1,5 +1,10 @@
 //! `--baseline vendor` against what others say of the same Debian root: `dpkg --verify` and debsums.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail by panicking"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -25,6 +25,10 @@ pub struct Mount {
 impl Mounts {
     /// Reads the mounts as they are now.
     pub fn read() -> io::Result<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the process's own view of its mounts, not the tree's"
+        )]
         Ok(Self::parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
     }
 
@@ -74,10 +78,10 @@ impl Mounts {
     }
 }
 
-/// Local file systems that hold files.
-const LOCAL: [&str; 18] = [
-    "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs", "ntfs3",
-    "overlay", "reiserfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
+/// Local file systems that hold files; those in memory too, since Debian's user `sys` lives in `/dev`.
+const LOCAL: [&str; 20] = [
+    "bcachefs", "btrfs", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs",
+    "ntfs3", "overlay", "ramfs", "reiserfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
 ];
 
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
