@@ -210,9 +210,9 @@ enum Output {
     Standard(io::Stdout),
     File {
         file: BufWriter<File>,
-        partial: PathBuf,
+        /// Where the file is meanwhile; `None` if it has no name yet, and vanishes by itself.
+        partial: Option<PathBuf>,
         path: PathBuf,
-        done: bool,
     },
 }
 
@@ -232,6 +232,13 @@ fn partial_name(path: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// The directory that holds a file of this name.
+fn directory_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
 impl Output {
     fn create(path: &[u8]) -> Result<Self, Failure> {
         if path == b"-" {
@@ -241,40 +248,78 @@ impl Output {
             path: OsText::new(path),
             why: WriteError::Io(why),
         };
-        let path_buf = host::as_path(path).to_path_buf();
-        if path_buf.file_name().is_none() || path_buf.is_dir() {
-            return Err(failed(io::Error::other("it is a directory; name a file")));
+        // What is replaced must be a file: never a device, and of a link the file that it leads to.
+        let target = match fs::canonicalize(host::as_path(path)) {
+            Ok(real) if real.is_file() => real,
+            Ok(real) if real.is_dir() => {
+                return Err(failed(io::Error::other("it is a directory; name a file")));
+            }
+            Ok(_) => {
+                return Err(failed(io::Error::other(
+                    "it is not a regular file; write to `-` and redirect",
+                )));
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => host::as_path(path).to_path_buf(),
+            Err(why) => return Err(failed(why)),
+        };
+        if target.file_name().is_none() {
+            return Err(failed(io::Error::other("it names no file")));
         }
-        let partial = host::as_path(&partial_name(path)).to_path_buf();
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&partial)
+        let (file, partial) = Self::nameless(&target)
+            .or_else(|_| Self::named(&target))
             .map_err(failed)?;
         Ok(Self::File {
             file: BufWriter::with_capacity(128 << 10, file),
             partial,
-            path: path_buf,
-            done: false,
+            path: target,
         })
     }
 
-    /// Puts the file on disk and gives it its name.
+    /// A file without a name: nothing stays behind, however this process ends. Not every file system has them. Only
+    /// the owner may read it: a baseline says which passwords age how, and who may do what.
+    fn nameless(target: &Path) -> io::Result<(File, Option<PathBuf>)> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(directory_of(target), flags, Mode::RUSR | Mode::WUSR)?;
+        Ok((File::from(fd), None))
+    }
+
+    fn named(target: &Path) -> io::Result<(File, Option<PathBuf>)> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let partial = host::as_path(&partial_name(target.as_os_str().as_encoded_bytes())).to_path_buf();
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)?;
+        Ok((file, Some(partial)))
+    }
+
+    /// Puts the file on disk and gives it its name, and the mode of the file that it replaces.
     fn commit(mut self) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
         match &mut self {
             Self::Standard(out) => out.flush(),
-            Self::File {
-                file,
-                partial,
-                path,
-                done,
-            } => {
+            Self::File { file, partial, path } => {
                 file.flush()?;
-                file.get_ref().sync_all()?;
-                fs::rename(&*partial, &*path)?;
-                *done = true;
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+                let file = file.get_ref();
+                if let Ok(replaced) = File::open(&*path).and_then(|replaced| replaced.metadata()) {
+                    file.set_permissions(replaced.permissions())?;
+                }
+                file.sync_all()?;
+                if partial.is_none() {
+                    let name =
+                        host::as_path(&partial_name(path.as_os_str().as_encoded_bytes())).to_path_buf();
+                    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+                    let cwd = rustix::fs::CWD;
+                    rustix::fs::linkat(cwd, own, cwd, &name, rustix::fs::AtFlags::SYMLINK_FOLLOW)?;
+                    *partial = Some(name);
+                }
+                if let Some(name) = &*partial {
+                    fs::rename(name, &*path)?;
+                }
+                *partial = None;
+                File::open(directory_of(path))?.sync_all()
             }
         }
     }
@@ -300,7 +345,8 @@ impl Drop for Output {
     /// An incomplete file does not stay.
     fn drop(&mut self) {
         if let Self::File {
-            partial, done: false, ..
+            partial: Some(partial),
+            ..
         } = self
         {
             fs::remove_file(partial).ok();

@@ -51,6 +51,8 @@ pub struct Hidden {
     pub why: String,
     /// The type of the file system that is mounted there, if that is the reason.
     pub mount: Option<String>,
+    /// Whether it is the rest of the section, and not only what is below the key.
+    pub whole_section: bool,
     /// Who did not look.
     pub side: Side,
     /// Entries of the other side below `key`, which therefore could not be compared.
@@ -316,18 +318,23 @@ fn enter(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) {
             key: OsText::parse(&line.key()).unwrap_or_default(),
             why,
             mount: line.get(MOUNT).map(|kind| kind.decode().to_string()),
+            whole_section: line.hides_section(),
             side,
             entries: 0,
         });
     }
 }
 
+impl Hidden {
+    fn has(&self, line: &Line<'_>) -> bool {
+        self.section == line.section() && (self.whole_section || is_below(&line.key(), self.key.as_str()))
+    }
+}
+
 /// Tells the hidden parts that `line` is not in.
 fn leave(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, findings: &mut dyn Findings) {
     for slot in hidden {
-        let inside =
-            |part: &Hidden| part.section == line.section() && is_below(&line.key(), part.key.as_str());
-        if slot.as_ref().is_some_and(|part| !inside(part))
+        if slot.as_ref().is_some_and(|part| !part.has(line))
             && let Some(part) = slot.take()
         {
             findings.hidden(part);
@@ -338,7 +345,7 @@ fn leave(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, findings: &mut dyn F
 /// Counts an entry that the other side (`side`) could not see; whether it was one.
 fn count_hidden(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) -> bool {
     match &mut hidden[side as usize] {
-        Some(part) if part.section == line.section() && is_below(&line.key(), part.key.as_str()) => {
+        Some(part) if part.has(line) => {
             part.entries += 1;
             true
         }
@@ -348,7 +355,15 @@ fn count_hidden(hidden: &mut [Option<Hidden>; 2], line: &Line<'_>, side: Side) -
 
 /// The change of an entry that only one side has: all its attributes.
 fn whole(line: &Line<'_>, kind: ChangeKind) -> Change {
-    let kind = if kind == ChangeKind::Added && line.unseen().iter().any(|note| what_of(note) == ALL) {
+    let side = if kind == ChangeKind::Removed {
+        Side::Reference
+    } else {
+        Side::Observed
+    };
+    // Nor is a note of blindness, which one side has and the other does not, a fact that came or went.
+    let kind = if matches!(kind, ChangeKind::Added | ChangeKind::Removed)
+        && line.unseen().iter().any(|note| what_of(note) == ALL)
+    {
         ChangeKind::Unseen
     } else {
         kind
@@ -356,7 +371,7 @@ fn whole(line: &Line<'_>, kind: ChangeKind) -> Change {
     let fields = line
         .attributes()
         .map(|(name, value)| match kind {
-            ChangeKind::Removed => field(&name, Some(value), None),
+            _ if side == Side::Reference => field(&name, Some(value), None),
             _ => field(&name, None, Some(value)),
         })
         .collect();
@@ -536,6 +551,32 @@ mod tests {
         assert_eq!(
             (told.hidden[0].entries, told.hidden[0].side),
             (2, Side::Reference)
+        );
+    }
+
+    #[test]
+    fn an_unreadable_source_is_not_a_massacre() {
+        let user = |name: &str| Entry::new("users", name).with("uid", 1i64);
+        let expected = [user("a"), user("b")];
+        let observed = [Entry::new("users", "/etc/passwd").unseen(ALL, "permission denied")];
+        for (was, is, side) in [
+            (&expected[..], &observed[..], Side::Observed),
+            (&observed[..], &expected[..], Side::Reference),
+        ] {
+            let told = compare(was, is, Attributes::All);
+            assert_eq!(kinds(&told), [("/etc/passwd", ChangeKind::Unseen)]);
+            assert_eq!((told.hidden[0].entries, told.hidden[0].side), (2, side));
+        }
+        // One line that is not understood does not hide what was added elsewhere.
+        let line = Entry::new("users", "/etc/passwd:3").unseen(ALL, "garbage");
+        let told = compare(
+            &[line.clone(), user("a")],
+            &[line, user("a"), user("b")],
+            Attributes::All,
+        );
+        assert_eq!(
+            kinds(&told),
+            [("/etc/passwd:3", ChangeKind::Unseen), ("b", ChangeKind::Added)]
         );
     }
 

@@ -129,9 +129,30 @@ impl<'a> Line<'a> {
                 kind.decode()
             ));
         }
+        if self.hides_section() {
+            return self.unseen().first().map(|note| note.as_str().to_owned());
+        }
         self.unseen()
             .iter()
             .find_map(|note| Some(note.as_str().strip_prefix(BELOW)?.strip_prefix(": ")?.to_owned()))
+    }
+
+    /// Whether this entry says that a source of its section could not be read: a section whose keys are no paths,
+    /// such as `users`, tells that by an entry under the file's path. Any fact of the section may have stood there.
+    /// Such a path sorts before all other keys.
+    #[must_use]
+    pub fn hides_section(&self) -> bool {
+        let key = self.key();
+        let is_line = key
+            .rsplit_once(':')
+            .is_some_and(|(_, line)| line.bytes().all(|byte| byte.is_ascii_digit()));
+        self.section() != "files"
+            && key.starts_with('/')
+            && !is_line
+            && self
+                .unseen()
+                .iter()
+                .any(|note| note.as_str().starts_with("all: "))
     }
 
     /// The entry as a value.

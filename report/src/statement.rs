@@ -100,6 +100,7 @@ struct Sums {
     sections: u64,
     rules: u64,
     skipped: u64,
+    removed: u64,
     differences: u64,
     /// Entries that could not be checked, each once as far as the counts tell.
     unchecked: u64,
@@ -129,6 +130,7 @@ impl Sums {
             sections: coverage.iter().filter(|section| verified_of(section) > 0).count() as u64,
             rules: sum(|section| section.skipped.len() as u64),
             skipped: sum(skipped),
+            removed,
             differences: summary.drifts.saturating_sub(blind),
             unchecked: lost.max(unseen.saturating_add(raced)).max(blind),
         }
@@ -150,7 +152,14 @@ impl Sums {
             }
             (verified, expected) => {
                 let expected = count(expected, "expected entry", "expected entries");
-                format!("{} of {expected} verified in {sections}", number(verified))
+                let removed = match self.removed {
+                    0 => String::new(),
+                    many => format!(" ({} not there any more)", number(many)),
+                };
+                format!(
+                    "{} of {expected} verified in {sections}{removed}",
+                    number(verified)
+                )
             }
         }
     }
@@ -287,7 +296,7 @@ mod tests {
             (
                 vec![section(100, 99, 0, 0)],
                 &drifts(&[(Removed, 1), (Modified, 3)]),
-                "DRIFT: 4 differences (4 high); 99 of 100 expected entries verified in 1 section",
+                "DRIFT: 4 differences (4 high); 99 of 100 expected entries verified in 1 section (1 not there any more)",
             ),
             (
                 vec![section(100, 98, 1, 0)],

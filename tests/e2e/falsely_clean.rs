@@ -322,3 +322,58 @@ fn a_failed_recording_leaves_the_old_baseline() {
     );
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
 }
+
+#[test]
+fn an_output_that_is_no_file_is_not_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let scratch = Scratch::new("output-kinds");
+    let tree = Tree::small(scratch.join("root"));
+    let (link, file, fifo) = (scratch.join("link"), scratch.join("file"), scratch.join("fifo"));
+    fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+
+    let ran = Run::record(tree.path(), &fifo).run().expect_code(70);
+    assert!(ran.stderr.contains("not a regular file"), "{}", ran.stderr);
+    assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+
+    Run::record(tree.path(), &link).run().expect_code(0);
+    assert!(
+        fs::symlink_metadata(&link).unwrap().is_symlink(),
+        "a link stays a link"
+    );
+    assert_ne!(fs::read(&file).unwrap(), b"old");
+}
+
+#[test]
+fn a_report_does_not_replace_its_baseline() {
+    let scratch = Scratch::new("output-baseline");
+    let tree = Tree::small(scratch.join("root"));
+    let baseline = scratch.join("baseline");
+    Run::record(tree.path(), &baseline).run().expect_code(0);
+    let before = fs::read(&baseline).unwrap();
+    let ran = Run::audit(tree.path(), &baseline).and(["-o".as_ref(), baseline.as_os_str()]);
+    ran.run().expect_code(64);
+    assert_eq!(fs::read(&baseline).unwrap(), before);
+}
+
+#[test]
+fn a_number_of_workers_that_cannot_be_is_a_mistake() {
+    let scratch = Scratch::new("workers");
+    let tree = Tree::small(scratch.join("root"));
+    let baseline = scratch.join("baseline");
+    Run::record(tree.path(), &baseline).run().expect_code(0);
+    for option in ["--threads=0", "--threads=99999", "--io-depth=99999999"] {
+        Run::audit(tree.path(), &baseline)
+            .and([option])
+            .run()
+            .expect_code(64);
+    }
+}

@@ -172,10 +172,14 @@ fn nothing_is_written_but_what_was_asked_for() {
     let found = writes(&text);
     assert_eq!(
         found.len(),
-        2,
-        "making the partial file, and naming it: {found:#?}"
+        3,
+        "a file without a name, a name that says it is not complete, and its own: {found:#?}"
     );
-    for line in found {
+    assert!(
+        found[0].contains("O_TMPFILE") && found[0].contains("0600"),
+        "{found:#?}"
+    );
+    for line in &found[1..] {
         assert!(
             line.contains("/.baseline.") && line.contains(".partial"),
             "{line}"

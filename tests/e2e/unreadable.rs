@@ -15,6 +15,10 @@ fn recorded(scratch: &Scratch) -> (Tree, std::path::PathBuf) {
     tree.mode("etc/sudoers", 0o644);
     let baseline = scratch.join("baseline");
     Run::record(tree.path(), &baseline).run().expect_code(0);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&baseline).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o600, "a baseline is nobody else's business");
+    // Here an ordinary user is to compare with it.
+    fs::set_permissions(&baseline, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     (tree, baseline)
 }
 
@@ -240,4 +244,27 @@ fn a_package_database_of_pipes_does_not_hang() {
         driftcheck_tests::make_node(path, rustix::fs::FileType::Fifo, (0, 0));
     });
     assert_no_package_is_gone(&report);
+}
+
+#[test]
+fn an_account_file_that_may_not_be_read_removes_nobody() {
+    let scratch = Scratch::new("unreadable-accounts");
+    if !met(&[Need::Root, Need::Tool("setpriv")]) {
+        return;
+    }
+    let (tree, baseline) = recorded(&scratch);
+    tree.mode("etc/shadow", 0);
+    tree.mode("etc/sudoers", 0);
+    let ran = Run::audit(tree.path(), &baseline)
+        .as_nobody()
+        .run()
+        .expect_code(3);
+    let report = Report::of(&ran);
+    let removed: Vec<String> = report
+        .drifts()
+        .iter()
+        .filter(|drift| drift.change == "removed")
+        .map(|drift| format!("{} {}", drift.section, drift.key))
+        .collect();
+    assert_eq!(removed, Vec::<String>::new());
 }

@@ -250,6 +250,7 @@ impl Findings for Collected {
             key,
             why,
             mount,
+            whole_section,
             side,
             entries,
         } = hidden;
@@ -263,11 +264,20 @@ impl Findings for Collected {
                 return self.skipped(&section, &mount_rule(key.as_str(), kind), MOUNTED, entries);
             }
         }
+        if whole_section && entries == 0 {
+            // The entry itself has said it.
+            return;
+        }
+        let place = if whole_section {
+            "of the section"
+        } else {
+            "below it"
+        };
         let meaning = match side {
-            Side::Observed => format!("{entries} expected entries below it could not be compared: {why}"),
+            Side::Observed => format!("{entries} expected entries {place} could not be compared: {why}"),
             Side::Reference => {
                 format!(
-                    "{entries} entries below it are not covered by the baseline: {why} when it was recorded"
+                    "{entries} entries {place} are not covered by the baseline: {why} when it was recorded"
                 )
             }
         };

@@ -322,6 +322,8 @@ pub enum Failure {
     },
     /// A glob on the command line, or in the baseline's header, cannot be used.
     Glob(BadGlob),
+    /// A section was asked for of which packages declare nothing.
+    VendorSection(String),
     /// A section was asked for that nothing knows.
     Section(String),
     /// The walk could not be started.
@@ -344,6 +346,12 @@ impl fmt::Display for Failure {
             Self::Baseline { path, why } => write!(f, "{path}: {why}"),
             Self::Root { path, why } => write!(f, "cannot look at the root `{path}`: {why}"),
             Self::Glob(why) => write!(f, "{why}"),
+            Self::VendorSection(name) => {
+                write!(
+                    f,
+                    "packages declare files only: `--baseline vendor` has no section `{name}`"
+                )
+            }
             Self::Section(name) => {
                 let known: Vec<&str> = std::iter::once(FILES)
                     .chain(PROBES.iter().map(|probe| probe.section()))

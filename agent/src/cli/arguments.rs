@@ -131,10 +131,10 @@ pub(super) struct ScanArguments {
     #[arg(long, value_name = "GLOB")]
     pub(super) exclude: Vec<String>,
     /// Processors to use [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub(super) threads: Option<usize>,
     /// Reads under way at once [default: chosen by watching how much the disk makes us wait]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = workers)]
     pub(super) io_depth: Option<usize>,
     /// Content of longer files is not read, and reported as not seen. Bytes
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 30)]
@@ -142,6 +142,14 @@ pub(super) struct ScanArguments {
     /// Whether to show progress on standard error; `auto`: on a terminal
     #[arg(long, value_enum, default_value_t = When::Auto)]
     pub(super) progress: When,
+}
+
+/// A number of workers: each has a thread and buffers, and more than this many helps no disk.
+fn workers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=256) => Ok(number),
+        _ => Err("it must be a number from 1 to 256".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

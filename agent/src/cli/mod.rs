@@ -61,6 +61,15 @@ fn audit(arguments: &AuditArguments) -> Exit {
             Exit::Usage,
         );
     };
+    if let Some(output) = &arguments.output
+        && let (Ok(output), Ok(baseline)) = (std::fs::canonicalize(output), std::fs::canonicalize(baseline))
+        && output == baseline
+    {
+        return complain(
+            "--output is the baseline itself; the report would replace it",
+            Exit::Usage,
+        );
+    }
     let settings = audit::Settings {
         root: arguments.root.as_bytes().to_vec(),
         sections: arguments.scan.sections.clone(),
@@ -81,9 +90,10 @@ fn audit(arguments: &AuditArguments) -> Exit {
         Err(why) => {
             let exit = match why {
                 audit::Failure::Baseline { .. } => Exit::Baseline,
-                audit::Failure::Section(_) | audit::Failure::Glob(_) | audit::Failure::Root { .. } => {
-                    Exit::Usage
-                }
+                audit::Failure::Section(_)
+                | audit::Failure::VendorSection(_)
+                | audit::Failure::Glob(_)
+                | audit::Failure::Root { .. } => Exit::Usage,
                 _ => Exit::Internal,
             };
             complain(&why.to_string(), exit)
@@ -204,7 +214,7 @@ fn record(arguments: &RecordArguments) -> Exit {
     ));
     if recorded.unseen_total > 0 {
         say(&format!(
-            "INCOMPLETE: {} blind spots are part of this baseline",
+            "INCOMPLETE: blind spots in this baseline: {}",
             recorded.unseen_total
         ));
         return Exit::Incomplete;

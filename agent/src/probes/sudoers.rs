@@ -27,7 +27,6 @@ impl Probe for Sudoers {
 
     fn sources(&self) -> &'static [&'static str] {
         &[
-            "/etc/hostname",
             "/etc/sudoers",
             "/etc/sudoers.d/",
             "/usr/etc/sudoers",

@@ -19,7 +19,10 @@ pub struct LiveTree {
 impl LiveTree {
     /// Opens a directory as a tree.
     pub fn open(path: &[u8]) -> Result<Self, TreeError> {
-        let root = sys::open_root(path).map_err(error)?;
+        let root = sys::open_root(path).map_err(|why| match why {
+            Errno::NOTDIR => TreeError::Failed("it is not a directory".to_owned()),
+            why => error(why),
+        })?;
         let real = sys::path_of(&root).map_err(error)?;
         let failed = |why: std::io::Error| TreeError::Failed(format!("/proc/self/mountinfo: {why}"));
         Ok(Self {

@@ -188,6 +188,9 @@ impl Declared {
     /// How far the reference can be trusted.
     pub(super) fn trust(&self) -> Vec<String> {
         let mut said = vec![
+            "only files are compared: packages declare no users, passwords, sudo rules or keys; a recorded baseline \
+             covers those"
+                .to_owned(),
             "the package databases below the root are the only witness: whoever could change a file there as root \
              could change them as well"
                 .to_owned(),
@@ -208,8 +211,8 @@ impl Declared {
         }
         if self.ecosystems.contains(&Ecosystem::Deb) {
             said.push(
-                "dpkg declares no owners, modes, links or capabilities: of what it installed, only existence and \
-                 content are compared, and new setid bits only where a package manager or dpkg-statoverride declares modes"
+                "dpkg declares existence and content only: owners, modes, setid bits, capabilities and link targets of \
+                 what it installed are not compared"
                     .to_owned(),
             );
         }

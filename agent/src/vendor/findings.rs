@@ -198,6 +198,9 @@ impl<'a> VendorFindings<'a> {
             );
         } else if kind.ends_with("-device") && !is_below(&text, "/dev") {
             return self.push(change, Severity::High, "a device node that no package owns");
+        } else if text == "/etc/ld.so.preload" {
+            let meaning = "a library is loaded into every program, and no package asks for it";
+            return self.push(change, Severity::Critical, meaning);
         } else if within(&LOCAL) {
             self.local += 1;
             return;

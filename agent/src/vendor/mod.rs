@@ -15,7 +15,7 @@ use baseline_format::header;
 use baseline_format::report::{self, BaselineKind};
 use baseline_format::{Line, OsText, ReadError};
 
-use crate::audit::{Collected, Failure, Outcome, Settings, check_sections, finish};
+use crate::audit::{Collected, Failure, Outcome, Settings, finish};
 use crate::host;
 use crate::scan::{self, Algorithm, FILES, Observer, Plan, Progress, Scope, Stop};
 use crate::tree::LiveTree;
@@ -25,7 +25,9 @@ use findings::VendorFindings;
 /// Audits a root against what its own packages declare.
 pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failure> {
     let started = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    check_sections(&settings.sections, |name| name == FILES)?;
+    if let Some(name) = settings.sections.iter().find(|name| *name != FILES) {
+        return Err(Failure::VendorSection(name.clone()));
+    }
     let unusable = |why| Failure::Root {
         path: OsText::new(&settings.root),
         why,
