@@ -173,7 +173,8 @@ impl Recording {
             path: OsText::new(&settings.root),
             why,
         })?;
-        scan::run(root, &scan, self).map_err(Failure::Scan)?;
+        let scanned = scan::run(root, &scan, self).map_err(Failure::Scan)?;
+        scanned.whole(self.failed.is_some()).map_err(Failure::Scan)?;
         Ok(())
     }
 

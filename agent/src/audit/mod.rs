@@ -258,6 +258,7 @@ impl<R: Reference + Send> Audit<R> {
             why,
         })?;
         let scanned = scan::run(root, &scan, self).map_err(Failure::Scan)?;
+        let scanned = scanned.whole(self.failed.is_some()).map_err(Failure::Scan)?;
         self.collected.scanned(&scanned);
         Ok(())
     }

@@ -80,6 +80,19 @@ pub struct Scanned {
     pub stopped: bool,
 }
 
+impl Scanned {
+    /// Refuses a scan that ended early although its observer wanted more: what was not told would otherwise count
+    /// as not being there.
+    pub fn whole(self, observer_ended: bool) -> io::Result<Self> {
+        if self.stopped && !observer_ended {
+            return Err(io::Error::other(
+                "the scan ended before the tree did; this is a bug in driftcheck",
+            ));
+        }
+        Ok(self)
+    }
+}
+
 /// Scans the tree below `root`.
 pub fn run(root: Directory, settings: &Settings<'_>, observer: &mut dyn Observer) -> io::Result<Scanned> {
     let readable = Readable::new().map_err(|why| {

@@ -74,6 +74,7 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
         if let Some(why) = failed {
             return Err(baseline(why));
         }
+        let scanned = scanned.whole(false).map_err(Failure::Scan)?;
         comparer.finish(&mut findings).map_err(baseline)?;
         findings.finish();
         scanned
