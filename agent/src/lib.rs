@@ -20,6 +20,7 @@ pub mod packages;
 pub mod probes;
 pub mod record;
 pub mod scan;
+pub mod source;
 pub mod sys;
 pub mod tree;
 pub mod vendor;

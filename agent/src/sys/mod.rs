@@ -9,14 +9,16 @@
 //! and where what was listed as a regular file is opened at once.
 
 mod clone;
+mod kind;
 mod mounts;
 mod open;
 mod read;
 mod xattr;
 
 pub use clone::PrivateView;
+pub use kind::Kind;
 pub use mounts::{Mount, Mounts};
-pub use open::{Directory, Handle, Identity, Kind, Metadata, Names, Opened, State, open_root, path_of};
+pub use open::{Directory, Handle, Identity, Metadata, Names, Opened, State, open_root, path_of};
 pub use read::{Content, Readable};
 pub use xattr::Xattrs;
 

@@ -8,6 +8,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::Kind;
 use super::read::Content;
 
 /// Rules for resolving one name below an open directory.
@@ -138,7 +139,7 @@ impl Directory {
                 Ok(entry) => {
                     let name = entry.file_name().to_bytes();
                     if name != b"." && name != b".." {
-                        names.push(name, Kind::of(entry.file_type()));
+                        names.push(name, kind_of(entry.file_type()));
                     }
                 }
                 Err(Errno::INTR) => {}
@@ -221,16 +222,7 @@ impl Metadata {
     /// The type.
     #[must_use]
     pub const fn kind(&self) -> Kind {
-        match self.0.stx_mode & 0o170_000 {
-            0o100_000 => Kind::File,
-            0o040_000 => Kind::Directory,
-            0o120_000 => Kind::Link,
-            0o060_000 => Kind::BlockDevice,
-            0o020_000 => Kind::CharDevice,
-            0o010_000 => Kind::Fifo,
-            0o140_000 => Kind::Socket,
-            _ => Kind::Unknown,
-        }
+        Kind::of_mode(self.0.stx_mode as u32)
     }
 
     /// Type and permission bits.
@@ -340,47 +332,16 @@ pub(super) fn state_of(fd: BorrowedFd<'_>) -> Result<State, Errno> {
 /// Major and minor device and inode number.
 pub type Identity = (u32, u32, u64);
 
-/// Types of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Kind {
-    BlockDevice,
-    CharDevice,
-    Directory,
-    Fifo,
-    File,
-    Link,
-    Socket,
-    Unknown,
-}
-
-impl Kind {
-    const fn of(kind: FileType) -> Self {
-        match kind {
-            FileType::RegularFile => Self::File,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Link,
-            FileType::BlockDevice => Self::BlockDevice,
-            FileType::CharacterDevice => Self::CharDevice,
-            FileType::Fifo => Self::Fifo,
-            FileType::Socket => Self::Socket,
-            FileType::Unknown => Self::Unknown,
-        }
-    }
-
-    /// The word in the `type` attribute.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BlockDevice => "block-device",
-            Self::CharDevice => "char-device",
-            Self::Directory => "directory",
-            Self::Fifo => "fifo",
-            Self::File => "file",
-            Self::Link => "symlink",
-            Self::Socket => "socket",
-            Self::Unknown => "unknown",
-        }
+const fn kind_of(listed: FileType) -> Kind {
+    match listed {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Link,
+        FileType::BlockDevice => Kind::BlockDevice,
+        FileType::CharacterDevice => Kind::CharDevice,
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        FileType::Unknown => Kind::Unknown,
     }
 }
 
