@@ -8,16 +8,18 @@ use baseline_format::OsText;
 use baseline_format::report::Host;
 
 use crate::scan::Owners;
-use crate::tree::{LiveTree, Tree};
+use crate::source::Source;
+use crate::tree::Tree;
 
 /// Files that say who and what a host is are short. Bytes.
 const SHORT: u64 = 64 << 10;
 /// Account files. Bytes.
 const ACCOUNTS: u64 = 64 << 20;
 
-/// Describes the host whose root `tree` is.
+/// Describes the host whose root `source` is.
 #[must_use]
-pub fn describe(tree: &LiveTree, root: &[u8]) -> Host {
+pub fn describe(source: &Source) -> Host {
+    let tree = source.tree();
     let first_line = |path: &str| {
         let bytes = tree.read(path.as_bytes(), SHORT).ok()?;
         let line = bytes.split(|byte| *byte == b'\n').next()?.trim_ascii();
@@ -25,11 +27,12 @@ pub fn describe(tree: &LiveTree, root: &[u8]) -> Host {
     };
     let running = || {
         let name = rustix::system::uname();
-        tree.is_running_system()
+        source
+            .is_running_system()
             .then(|| OsText::new(name.nodename().to_bytes()))
     };
     Host {
-        root: OsText::new(root),
+        root: source.name.clone(),
         name: running().or_else(|| first_line("/etc/hostname")),
         machine_id: first_line("/etc/machine-id"),
         os: system(tree),

@@ -16,6 +16,7 @@ pub mod accounts;
 pub mod audit;
 pub mod cli;
 pub mod host;
+pub mod output;
 pub mod packages;
 pub mod probes;
 pub mod record;

@@ -32,15 +32,25 @@ pub struct Image {
     /// The image's version, e.g. `1.4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Digest of the image as published, e.g. `sha256:9f86...`; absent for a directory or a live root.
+    /// Digest of the image as published, e.g. `sha256:9f86...`: of an OCI image its manifest's, of a docker archive the
+    /// image's id, of any other file the file's own. Absent for a directory or a live root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// What was read: `directory` here; archives and disks have their own names.
+    /// What was read: `directory`, `tar`, `oci`, `docker`, `disk`, or `mtree`.
     #[serde(rename = "source-kind")]
     pub source_kind: String,
     /// What hosts of the image are for, e.g. `web server`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// The image that this one was built on, as its builder names it, e.g. `base:12.7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// The image that this one takes the place of, as its builder names it, e.g. `web:1.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
+    /// When the image was built, RFC 3339, as its builder says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<String>,
 }
 
 /// One section of a baseline.
@@ -70,7 +80,7 @@ pub struct Exclusion {
     /// Paths as a glob: `*` within a component, `**` across components.
     pub glob: String,
     /// `all`: the entry and everything below it; `ordinary`: everything but setid files, files with capabilities
-    /// and device nodes.
+    /// and device nodes; `empty`: the directory that has exactly this path, if it is empty.
     pub what: ExclusionReach,
     /// Why.
     pub why: String,
@@ -84,6 +94,8 @@ pub enum ExclusionReach {
     All,
     /// Everything that matches but setid files, files with capabilities and device nodes.
     Ordinary,
+    /// The directory with exactly this path, if it is empty.
+    Empty,
 }
 
 /// Whether these can be the names of a header's sections: sorted, each once, and of the characters that a

@@ -23,7 +23,8 @@ pub use findings::Collected;
 use crate::host;
 use crate::probes::{Facts, PROBES, Probe};
 use crate::scan::{self, Algorithm, BadGlob, Depth, FILES, Observer, Plan, Progress, Scope, Stop};
-use crate::tree::{LiveTree, Tree, TreeError};
+use crate::source::{self, ScanSettings, Source, SourceError};
+use crate::tree::Tree;
 
 /// Attributes of `files` that are recorded and shown, but whose difference alone is no drift.
 const INFORMATIVE: &[&str] = &["group", "mtime", "user"];
@@ -31,8 +32,10 @@ const INFORMATIVE: &[&str] = &["group", "mtime", "user"];
 /// What is audited, and how.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The root.
+    /// The root: a directory, or an image.
     pub root: Vec<u8>,
+    /// How an image is read.
+    pub source: source::Options,
     /// Only these sections, if any are named.
     pub sections: Vec<String>,
     /// Only files that match one of these globs, if any are given.
@@ -65,10 +68,7 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     let file = File::open(host::as_path(path)).map_err(|why| unusable(ReadError::Io(why)))?;
     let reader = BaselineReader::open(BufReader::with_capacity(64 << 10, file)).map_err(unusable)?;
     let header = reader.header().clone();
-    let tree = LiveTree::open(&settings.root).map_err(|why| Failure::Root {
-        path: OsText::new(&settings.root),
-        why,
-    })?;
+    let source = Source::open(&settings.root, &settings.source, progress).map_err(Failure::Source)?;
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
     check_sections(&settings.sections, |name| {
         known(name) || header.sections.iter().any(|s| s.name == name)
@@ -85,11 +85,11 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     )?);
     let mut audit = Audit {
         comparer: Comparer::new(reader, Attributes::All, INFORMATIVE),
-        collected: Collected::new(Arc::clone(&scope), tree.is_running_system()),
+        collected: Collected::new(Arc::clone(&scope), source.is_running_system()),
         failed: None,
     };
     for section in &header.sections {
-        audit.section(section, settings, &tree, &scope, progress, &name)?;
+        audit.section(section, settings, &source, &scope, progress, &name)?;
     }
     for section in PROBES
         .iter()
@@ -128,15 +128,14 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
             "the baseline is not signed: whoever can write the file can choose what counts as clean".into(),
         ],
     };
-    finish(collected, baseline, &tree, settings, started)
+    finish(collected, baseline, &source, started)
 }
 
 /// The report of what was collected.
 pub(crate) fn finish(
     collected: Collected,
     baseline: report::Baseline,
-    tree: &LiveTree,
-    settings: &Settings,
+    source: &Source,
     started: String,
 ) -> Result<Outcome, Failure> {
     let (coverage, drifts) = collected.finish().map_err(Failure::Spill)?;
@@ -149,7 +148,7 @@ pub(crate) fn finish(
             name: "driftcheck".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
-        host: host::describe(tree, &settings.root),
+        host: host::describe(source),
         baseline,
         started,
         finished: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
@@ -180,7 +179,7 @@ impl<R: Reference + Send> Audit<R> {
         &mut self,
         section: &SectionInfo,
         settings: &Settings,
-        tree: &LiveTree,
+        source: &Source,
         scope: &Arc<Scope>,
         progress: &Progress,
         baseline: &OsText,
@@ -216,8 +215,8 @@ impl<R: Reference + Send> Audit<R> {
             return Ok(());
         }
         match probe {
-            Some(probe) => self.probe(*probe, tree),
-            None => self.files(settings, tree, scope, progress)?,
+            Some(probe) => self.probe(*probe, source.tree()),
+            None => self.files(settings, source, scope, progress)?,
         }
         match self.failed.take() {
             Some(why) => Err(unusable(why)),
@@ -239,25 +238,20 @@ impl<R: Reference + Send> Audit<R> {
     fn files(
         &mut self,
         settings: &Settings,
-        tree: &LiveTree,
+        source: &Source,
         scope: &Arc<Scope>,
         progress: &Progress,
     ) -> Result<(), Failure> {
         let plan = Everything {
             size_limit: settings.size_limit,
         };
-        let scan = scan::Settings {
+        let scan = ScanSettings {
             plan: &plan,
             scope: Arc::clone(scope),
-            owners: host::owners(tree),
             depth: settings.depth,
             progress,
         };
-        let root = tree.root().map_err(|why| Failure::Root {
-            path: OsText::new(&settings.root),
-            why,
-        })?;
-        let scanned = scan::run(root, &scan, self).map_err(Failure::Scan)?;
+        let scanned = source.scan(&scan, self).map_err(Failure::Scan)?;
         let scanned = scanned.whole(self.failed.is_some()).map_err(Failure::Scan)?;
         self.collected.scanned(&scanned);
         Ok(())
@@ -315,12 +309,7 @@ pub enum Failure {
         why: ReadError,
     },
     /// The root cannot be looked at.
-    Root {
-        /// The directory.
-        path: OsText,
-        /// Why.
-        why: TreeError,
-    },
+    Source(SourceError),
     /// A glob on the command line, or in the baseline's header, cannot be used.
     Glob(BadGlob),
     /// A section was asked for of which packages declare nothing.
@@ -345,7 +334,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Baseline { path, why } => write!(f, "{path}: {why}"),
-            Self::Root { path, why } => write!(f, "cannot look at the root `{path}`: {why}"),
+            Self::Source(why) => write!(f, "{why}"),
             Self::Glob(why) => write!(f, "{why}"),
             Self::VendorSection(name) => {
                 write!(

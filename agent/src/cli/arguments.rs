@@ -1,10 +1,13 @@
 //! What can be asked for.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
+use crate::scan::Depth;
+use crate::source;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -78,9 +81,11 @@ pub(super) struct AuditArguments {
     /// What to compare with: a baseline file, or `vendor` for what the installed packages declare
     #[arg(long, value_name = "FILE|vendor")]
     pub(super) baseline: Option<OsString>,
-    /// The root to look at
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    /// What to look at: a directory, or an image
+    #[arg(long, value_name = "SOURCE", default_value = "/")]
     pub(super) root: OsString,
+    #[command(flatten)]
+    pub(super) source: SourceArguments,
     /// How to write the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
@@ -99,9 +104,12 @@ pub(super) struct AuditArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct RecordArguments {
-    /// The root to record
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    /// What to record: a directory; a root file system as a tar (gzip, xz and zstd, too), `-` for one from standard
+    /// input; an OCI image layout or archive; a `docker save` archive; a disk (raw or qcow2)
+    #[arg(long, value_name = "SOURCE", default_value = "/")]
     pub(super) from: OsString,
+    #[command(flatten)]
+    pub(super) source: SourceArguments,
     /// The baseline to write; `-` for standard output
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: OsString,
@@ -112,10 +120,66 @@ pub(super) struct RecordArguments {
     #[arg(long, value_name = "VERSION")]
     pub(super) image_version: Option<String>,
     /// What hosts of the image are for, e.g. `web server`
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, visible_alias = "profile", value_name = "TEXT")]
     pub(super) purpose: Option<String>,
+    /// The image that this one was built on, e.g. `base:12.7`
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) parent: Option<String>,
+    /// The image that this one takes the place of, e.g. `web:1.3`
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) supersedes: Option<String>,
+    /// When the image was built, RFC 3339, e.g. `2026-11-24T12:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) built: Option<String>,
     #[command(flatten)]
     pub(super) scan: ScanArguments,
+}
+
+/// How an image is read, where that is not plain from the image itself.
+#[derive(Debug, Args)]
+pub(super) struct SourceArguments {
+    /// What the source is, if that should not be found out from its content
+    #[arg(long = "as", value_name = "KIND", value_enum)]
+    pub(super) kind: Option<source::Kind>,
+    /// Which image of an OCI index, e.g. `linux/arm64` [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+    /// Which of several images in an OCI layout or archive: its tag or reference
+    #[arg(long, value_name = "NAME")]
+    pub(super) reference: Option<String>,
+    /// Which partition of a disk: its number [default: the root by its type]
+    #[arg(long, value_name = "N")]
+    pub(super) partition: Option<u32>,
+    /// A file that a qcow2 image may be backed by; may be repeated. None is opened because an image says so
+    #[arg(long, value_name = "FILE")]
+    pub(super) backing: Vec<OsString>,
+    /// Let the kernel read the file system, mounted read-only where nobody else sees it (xfs, btrfs, erofs, squashfs;
+    /// needs root): its drivers were not made for hostile images
+    #[arg(long)]
+    pub(super) mount: bool,
+}
+
+impl SourceArguments {
+    /// The options that these arguments mean. `size_limit`: content that is longer is not read. Bytes.
+    pub(super) fn options(&self, size_limit: u64) -> source::Options {
+        source::Options {
+            kind: self.kind,
+            platform: self.platform.clone(),
+            reference: self.reference.clone(),
+            partition: self.partition,
+            backing: self.backing.iter().map(|file| file.as_bytes().to_vec()).collect(),
+            mount: self.mount,
+            size_limit,
+        }
+    }
+}
+
+/// A time as in RFC 3339.
+fn time(text: &str) -> Result<String, String> {
+    match humantime::parse_rfc3339(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(format!("{why}; write it like 2026-11-24T12:00:00Z")),
+    }
 }
 
 /// What every scan can be told.
@@ -142,6 +206,17 @@ pub(super) struct ScanArguments {
     /// Whether to show progress on standard error; `auto`: on a terminal
     #[arg(long, value_enum, default_value_t = When::Auto)]
     pub(super) progress: When,
+}
+
+impl ScanArguments {
+    /// How much is done at once.
+    pub(super) fn depth(&self) -> Depth {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Depth {
+            threads: self.threads.unwrap_or(cores).max(1),
+            io_depth: self.io_depth,
+        }
+    }
 }
 
 /// A number of workers: each has a thread and buffers, and more than this many helps no disk.

@@ -36,8 +36,8 @@ pub(super) fn encode(
         let (label, bytes) = digest.parts();
         line.digest("digest", label, bytes);
     }
-    line.integer("gid", metadata.gid().into());
-    if let Some(name) = owners.groups.get(&metadata.gid()) {
+    line.integer("gid", metadata.gid.into());
+    if let Some(name) = owners.groups.get(&metadata.gid) {
         line.text("group", name);
     }
     if let Some(target) = &facts.link {
@@ -47,13 +47,15 @@ pub(super) fn encode(
     if facts.kind != Kind::Link {
         line.text("mode", &octal(metadata.permissions()));
     }
-    line.integer("mtime", metadata.mtime());
+    if let Some(mtime) = metadata.mtime {
+        line.integer("mtime", mtime);
+    }
     if facts.kind == Kind::File {
-        line.integer("size", i64::try_from(metadata.size()).unwrap_or(i64::MAX));
+        line.integer("size", i64::try_from(metadata.size).unwrap_or(i64::MAX));
     }
     line.text("type", facts.kind.name().as_bytes());
-    line.integer("uid", metadata.uid().into());
-    if let Some(name) = owners.users.get(&metadata.uid()) {
+    line.integer("uid", metadata.uid.into());
+    if let Some(name) = owners.users.get(&metadata.uid) {
         line.text("user", name);
     }
     line.end();
@@ -61,7 +63,7 @@ pub(super) fn encode(
 
 /// Whether the facts have none of the attributes that only few files have.
 fn is_plain(facts: &Facts) -> bool {
-    let rare = |m: &crate::sys::Metadata| m.is_immutable() || m.is_append_only();
+    let rare = |m: &crate::sys::Metadata| m.immutable || m.append_only;
     facts.extended.is_empty()
         && facts.unseen.is_empty()
         && facts.mount.is_none()
@@ -72,7 +74,7 @@ fn is_plain(facts: &Facts) -> bool {
 
 /// Whether the file has more names than this one.
 pub(super) fn is_linked(facts: &Facts) -> bool {
-    facts.kind != Kind::Directory && facts.metadata.is_some_and(|metadata| metadata.links() > 1)
+    facts.kind != Kind::Directory && facts.metadata.is_some_and(|metadata| metadata.links > 1)
 }
 
 /// The same for any facts. One place builds the plain lines and one the others; a test holds them together.
@@ -86,31 +88,31 @@ fn encode_rare(path: &[u8], facts: &Facts, hardlink: Option<&[u8]>, owners: &Own
         return entry.encode(out);
     }
     if let Some(metadata) = facts.metadata {
-        entry.set("gid", metadata.gid());
-        entry.set("uid", metadata.uid());
+        entry.set("gid", metadata.gid);
+        entry.set("uid", metadata.uid);
         entry = entry
             .with_some(
                 "group",
-                owners.groups.get(&metadata.gid()).map(|name| Value::bytes(name)),
+                owners.groups.get(&metadata.gid).map(|name| Value::bytes(name)),
             )
             .with_some(
                 "user",
-                owners.users.get(&metadata.uid()).map(|name| Value::bytes(name)),
+                owners.users.get(&metadata.uid).map(|name| Value::bytes(name)),
             );
         if facts.kind != Kind::Link {
             entry.set("mode", Value::bytes(&octal(metadata.permissions())));
         }
-        entry.set("mtime", metadata.mtime());
+        entry = entry.with_some("mtime", metadata.mtime);
         if facts.kind == Kind::File {
-            entry.set("size", i64::try_from(metadata.size()).unwrap_or(i64::MAX));
+            entry.set("size", i64::try_from(metadata.size).unwrap_or(i64::MAX));
         }
         if matches!(facts.kind, Kind::BlockDevice | Kind::CharDevice) {
-            let (major, minor) = metadata.device();
+            let (major, minor) = metadata.device;
             entry.set("device", format!("{major}:{minor}"));
         }
         let flags = [
-            ("append-only", metadata.is_append_only()),
-            ("immutable", metadata.is_immutable()),
+            ("append-only", metadata.append_only),
+            ("immutable", metadata.immutable),
         ];
         if flags.iter().any(|(_, set)| *set) {
             entry.set(
@@ -119,7 +121,7 @@ fn encode_rare(path: &[u8], facts: &Facts, hardlink: Option<&[u8]>, owners: &Own
             );
         }
         if is_linked(facts) {
-            entry.set("nlink", metadata.links());
+            entry.set("nlink", metadata.links);
         }
     }
     if let Some(digest) = &facts.digest {

@@ -2,10 +2,12 @@
 
 use rustix::io::Errno;
 
+use super::content::Content;
 use super::extended;
 use super::hash::{Algorithm, Digest, Hasher};
 use super::walk::{Batch, Item, What};
-use crate::sys::{Content, Handle, Kind, Metadata, Readable, Xattrs, explain};
+use crate::source::file_system::{FileSystem, Node};
+use crate::sys::{self, Handle, Kind, Metadata, Readable, State, Xattrs, explain};
 use baseline_format::Value;
 
 /// Times that a file which changes under the reader is read again.
@@ -103,6 +105,7 @@ impl<'a> Inspector<'a> {
                 mount: Some(kind.clone()),
                 ..Facts::blank(Kind::Directory)
             },
+            What::Node(image, node) => return self.inspect_node(batch, item, image.as_ref(), *node),
             What::Directory(directory) => {
                 let mut facts = Facts::blank(Kind::Directory);
                 match directory.metadata() {
@@ -130,7 +133,7 @@ impl<'a> Inspector<'a> {
                     let mut facts = Facts::blank(Kind::File);
                     facts.unseen.extend(item.unseen.clone());
                     facts.metadata = Some(metadata);
-                    return self.inspect_content(item, content, facts, algorithm, metadata.size());
+                    return self.inspect_content(item, content, facts, algorithm, metadata.size);
                 }
                 // Whatever stood in the way is met again here, and told.
                 match directory.handle(batch.name(item)) {
@@ -169,7 +172,7 @@ impl<'a> Inspector<'a> {
         facts.kind = metadata.kind();
         facts.metadata = Some(metadata);
         match facts.kind {
-            Kind::File => return self.inspect_file(item, handle, facts, algorithm, metadata.size()),
+            Kind::File => return self.inspect_file(item, handle, facts, algorithm, metadata.size),
             Kind::Link => match handle.read_link() {
                 Ok(target) => facts.link = Some(target),
                 Err(why) => facts.unseen.push(format!("link: {}", explain(why))),
@@ -222,7 +225,7 @@ impl<'a> Inspector<'a> {
     fn inspect_content(
         &mut self,
         item: &Item,
-        content: Content,
+        content: sys::Content,
         mut facts: Facts,
         algorithm: Algorithm,
         size: u64,
@@ -232,6 +235,80 @@ impl<'a> Inspector<'a> {
             .of_open(&content, |name, value| facts.extend(name, value));
         facts.xattrs_failed(listed);
         self.tally.atime += u64::from(!content.keeps_atime());
+        self.readable_content(item, Content::Live(content), facts, algorithm, size)
+    }
+
+    /// Looks at a node of an image, up to its content.
+    fn inspect_node(&mut self, batch: &Batch, item: &Item, image: &dyn FileSystem, node: Node) -> Inspected {
+        let mut facts = Facts::blank(Kind::Unknown);
+        facts.unseen.extend(item.unseen.clone());
+        let attributes = match image.attributes(node) {
+            Ok(attributes) => attributes,
+            Err(why) => {
+                facts.unseen.push(format!("all: {why}"));
+                return self.finished(item, facts);
+            }
+        };
+        facts.kind = attributes.kind;
+        facts.metadata = Some(Metadata {
+            mode: u16::try_from(attributes.kind.mode_bits()).unwrap_or(0) | attributes.permissions,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            size: attributes.size,
+            links: attributes.links,
+            mtime: attributes.mtime,
+            device: attributes.device,
+            identity: (0, 0, node),
+            immutable: attributes.immutable,
+            append_only: attributes.append_only,
+            state: State::default(),
+        });
+        match image.xattrs(node) {
+            Ok(xattrs) => xattrs
+                .iter()
+                .for_each(|(name, value)| facts.extend(name, Ok(value))),
+            Err(why) => facts.unseen.push(format!("xattr: {why}")),
+        }
+        if facts.kind == Kind::Link {
+            match image.link(node) {
+                Ok(target) => facts.link = Some(target),
+                Err(why) => facts.unseen.push(format!("link: {why}")),
+            }
+        }
+        if facts.kind != Kind::File || item.ordinary.is_some() {
+            return self.finished(item, facts);
+        }
+        let algorithm = self.plan.content(batch.path(item));
+        if algorithm == Algorithm::None {
+            return self.finished(item, facts);
+        }
+        if algorithm == Algorithm::Sha256
+            && let Some(digest) = image.digest(node)
+        {
+            facts.digest = Some(Digest::Sha256(digest));
+            self.hashed(algorithm, attributes.size);
+            return self.finished(item, facts);
+        }
+        match image.open(node) {
+            Ok(content) => {
+                let content = Content::Image { content, at: 0 };
+                self.readable_content(item, content, facts, algorithm, attributes.size)
+            }
+            Err(why) => {
+                facts.unseen.push(format!("digest: {why}"));
+                self.finished(item, facts)
+            }
+        }
+    }
+
+    fn readable_content(
+        &mut self,
+        item: &Item,
+        content: Content,
+        mut facts: Facts,
+        algorithm: Algorithm,
+        size: u64,
+    ) -> Inspected {
         let limit = self.plan.size_limit();
         if size > limit {
             facts.unseen.push(format!(
@@ -266,23 +343,22 @@ impl<'a> Inspector<'a> {
         buffer: &mut [u8],
     ) {
         for _ in 0..RETRIES {
-            let before = match content.metadata() {
+            let before = match content.rewind() {
                 Ok(before) => before,
-                Err(why) => return facts.unseen.push(format!("digest: {}", explain(why))),
+                Err(why) => return facts.unseen.push(format!("digest: {why}")),
             };
-            content.rewind();
             let mut hasher = Hasher::new(algorithm);
             loop {
                 match content.read(buffer) {
                     Ok(0) => break,
                     Ok(read) => hasher.update(&buffer[..read]),
-                    Err(why) => return facts.unseen.push(format!("digest: {}", explain(why))),
+                    Err(why) => return facts.unseen.push(format!("digest: {why}")),
                 }
                 if content.position() > self.plan.size_limit() {
                     break;
                 }
             }
-            if unchanged(content, &before) {
+            if content.is_unchanged(&before) {
                 facts.metadata = Some(before);
                 facts.digest = Some(hasher.finish());
                 return self.hashed(algorithm, content.position());
@@ -293,11 +369,6 @@ impl<'a> Inspector<'a> {
             .unseen
             .push("digest: raced: it changed each time while it was read".to_owned());
     }
-}
-
-/// Whether nobody has written to the file since it was `before`.
-pub(super) fn unchanged(content: &Content, before: &Metadata) -> bool {
-    content.position() == before.size() && content.state().is_ok_and(|after| after == before.state())
 }
 
 impl Facts {

@@ -4,11 +4,13 @@
 //! it, and [`pool`] runs these on several threads and puts the results back in order. Memory is bounded by the
 //! number of batches under way, not by the size of the tree.
 
+mod content;
 mod encode;
 mod extended;
 mod hash;
+mod image_walk;
 mod inspect;
-mod lanes;
+pub(crate) mod lanes;
 mod pool;
 mod scope;
 mod stream;
@@ -27,7 +29,30 @@ pub use inspect::{Plan, Tally};
 pub use pool::Depth;
 pub use scope::{BadGlob, Judgement, Rule, Scope};
 
+use crate::source::file_system::FileSystem;
 use crate::sys::{Directory, Mounts, PrivateView, Readable, explain};
+
+/// What says which path comes next.
+enum Walker {
+    Live(walk::Walk),
+    Image(image_walk::ImageWalk),
+}
+
+impl Walker {
+    fn fill(&mut self, batch: &mut walk::Batch) {
+        match self {
+            Self::Live(walk) => walk.fill(batch),
+            Self::Image(walk) => walk.fill(batch),
+        }
+    }
+
+    const fn tally(&self) -> &walk::WalkTally {
+        match self {
+            Self::Live(walk) => &walk.tally,
+            Self::Image(walk) => &walk.tally,
+        }
+    }
+}
 
 /// Revision of the `files` section's attributes.
 pub const REVISION: u32 = 1;
@@ -93,16 +118,30 @@ impl Scanned {
     }
 }
 
+/// Scans an image that nobody has mounted.
+pub fn run_image(
+    image: Arc<dyn FileSystem>,
+    settings: &Settings<'_>,
+    observer: &mut dyn Observer,
+) -> io::Result<Scanned> {
+    let walk = image_walk::ImageWalk::new(image, Arc::clone(&settings.scope));
+    Ok(pool::run(Walker::Image(walk), &readable()?, settings, observer))
+}
+
 /// Scans the tree below `root`.
 pub fn run(root: Directory, settings: &Settings<'_>, observer: &mut dyn Observer) -> io::Result<Scanned> {
-    let readable = Readable::new().map_err(|why| {
-        let advice = "files are read through /proc/self/fd; is /proc mounted?";
-        io::Error::other(format!("/proc/self/fd: {}: {advice}", explain(why)))
-    })?;
+    let readable = readable()?;
     let mounts = Mounts::read()?;
     // Without the capability, or where a filter or an old kernel refuses it, the tree is looked at as it is.
     let view = PrivateView::of(&root, &mounts).and_then(|view| Ok((view.root()?, view)));
     Ok(run_in(root, view.ok(), mounts, &readable, settings, observer))
+}
+
+fn readable() -> io::Result<Readable> {
+    Readable::new().map_err(|why| {
+        let advice = "files are read through /proc/self/fd; is /proc mounted?";
+        io::Error::other(format!("/proc/self/fd: {}: {advice}", explain(why)))
+    })
 }
 
 fn run_in(
@@ -119,7 +158,7 @@ fn run_in(
         Some((inside, view)) => (walk::Walk::new(inside, Some(root), mounts, scope), Some(view)),
         None => (walk::Walk::new(root, None, mounts, scope), None),
     };
-    let scanned = pool::run(walk, readable, settings, observer);
+    let scanned = pool::run(Walker::Live(walk), readable, settings, observer);
     Scanned {
         private_view: view.is_some(),
         ..scanned

@@ -14,14 +14,15 @@ use std::time::Instant;
 
 use baseline_format::Line;
 
+use super::content::Content;
 use super::encode::{Group, HardLinks, encode, is_linked};
 use super::hash::{Algorithm, Digest, Hasher};
-use super::inspect::{Facts, Inspected, Inspector, unchanged};
+use super::inspect::{Facts, Inspected, Inspector};
 use super::lanes;
 use super::stream::Stream;
-use super::walk::{Batch, Walk};
-use super::{Observer, Scanned, Settings, Stop, Tally};
-use crate::sys::{Content, Readable, explain, thread_cpu_nanos};
+use super::walk::Batch;
+use super::{Observer, Scanned, Settings, Stop, Tally, Walker};
+use crate::sys::{Readable, thread_cpu_nanos};
 
 /// Batches that may be under way. Bounds memory, and how far the others can run ahead of one huge file.
 const WINDOW: u64 = 96;
@@ -54,7 +55,7 @@ impl Depth {
 
 /// Runs the workers until the walk has ended or the observer wants no more.
 pub(super) fn run(
-    walk: Walk,
+    walk: Walker,
     readable: &Readable,
     settings: &Settings<'_>,
     observer: &mut dyn Observer,
@@ -106,7 +107,8 @@ pub(super) fn run(
         }
     });
     let stopped = lock(&shared.queue).stopped;
-    let walked = &lock(&shared.walk).walk.tally;
+    let source = lock(&shared.walk);
+    let walked = source.walk.tally();
     tally.gone += walked.gone;
     Scanned {
         tally,
@@ -133,7 +135,7 @@ struct Shared<'a> {
 }
 
 struct Source {
-    walk: Walk,
+    walk: Walker,
     next: u64,
 }
 
@@ -349,11 +351,11 @@ impl<'a> Worker<'a> {
         facts: &mut [Option<Facts>],
     ) -> Option<(usize, Facts, Content, Algorithm)> {
         let metadata = found.metadata?;
-        if metadata.size() > SMALL {
+        if metadata.size > SMALL {
             return Some((at, found, content, algorithm));
         }
         self.arena.resize(ARENA, 0);
-        let size = usize::try_from(metadata.size()).unwrap_or(0);
+        let size = usize::try_from(metadata.size).unwrap_or(0);
         let mut start = self.small.last().map_or(0, |(_, place, _)| place.end);
         if start + size + 1 > ARENA {
             self.hash_small(facts);
@@ -367,7 +369,7 @@ impl<'a> Worker<'a> {
                 Ok(0) => break,
                 Ok(read) => end += read,
                 Err(why) => {
-                    found.unseen.push(format!("digest: {}", explain(why)));
+                    found.unseen.push(format!("digest: {why}"));
                     facts[at] = Some(found);
                     return None;
                 }
@@ -376,7 +378,7 @@ impl<'a> Worker<'a> {
                 break;
             }
         }
-        if !unchanged(&content, &metadata) {
+        if !content.is_unchanged(&metadata) {
             self.inspector
                 .reread(&mut found, &mut content, algorithm, buffer(&mut self.pieces[0]));
             facts[at] = Some(found);
@@ -456,7 +458,7 @@ impl<'a> Worker<'a> {
         let before = file.facts.metadata;
         if let Some(why) = failure {
             file.facts.unseen.push(format!("digest: {why}"));
-        } else if before.is_some_and(|before| unchanged(&file.content, &before)) {
+        } else if before.is_some_and(|before| file.content.is_unchanged(&before)) {
             file.facts.digest = Some(hash.finish());
             self.inspector.hashed(file.algorithm, file.content.position());
         } else {
@@ -586,9 +588,7 @@ impl Sink<'_> {
                 }
                 Piece::Linked(path, facts) => {
                     self.line.clear();
-                    let group = facts
-                        .metadata
-                        .map(|m| self.links.name(m.identity(), m.links(), path));
+                    let group = facts.metadata.map(|m| self.links.name(m.identity, m.links, path));
                     match group {
                         Some(Group::Same(first)) => {
                             self.path = first;

@@ -7,6 +7,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Directories whose ordinary content comes and goes and means nothing.
 const SCRATCH: [&str; 2] = ["/tmp", "/var/tmp"];
+/// A directory that the makers of ext2, ext3 and ext4 put into every file system, for their own repair program.
+const FOUND: &str = "/lost+found";
 
 /// Rules that leave paths out.
 #[derive(Debug, Default)]
@@ -59,7 +61,7 @@ pub enum Judgement {
 }
 
 impl Scope {
-    /// The built-in rules: scratch directories.
+    /// The built-in rules: scratch directories, and what is the file system's own.
     #[must_use]
     pub fn built_in() -> Vec<Exclusion> {
         SCRATCH
@@ -69,6 +71,12 @@ impl Scope {
                 what: ExclusionReach::Ordinary,
                 why: "scratch: only setid files, capabilities and device nodes are looked at".to_owned(),
             })
+            .chain([Exclusion {
+                glob: FOUND.to_owned(),
+                what: ExclusionReach::Empty,
+                why: "ext file systems come with it, images need not: it is told when anything is in it"
+                    .to_owned(),
+            }])
             .collect()
     }
 
@@ -87,6 +95,7 @@ impl Scope {
             let name = match exclusion.what {
                 ExclusionReach::All => format!("left out of the baseline: {}", exclusion.glob),
                 ExclusionReach::Ordinary => format!("ordinary content of {}", exclusion.glob),
+                ExclusionReach::Empty => format!("{} when it is empty", exclusion.glob),
             };
             scope.rule(name, &exclusion.why, &exclusion.glob, exclusion.what, true);
         }
@@ -104,7 +113,7 @@ impl Scope {
             .rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| rule.directory.is_none())
+            .filter(|(_, rule)| rule.directory.is_none() && rule.reach != ExclusionReach::Empty)
         {
             globs.add(glob(&rule.glob)?);
             scope.glob_rules.push(at);
@@ -164,6 +173,14 @@ impl Scope {
             Some(rule) => self.verdict(rule),
             None => Judgement::Take,
         }
+    }
+
+    /// The rule that leaves out the directory `path` because it is empty.
+    #[must_use]
+    pub fn empty(&self, path: &[u8]) -> Option<usize> {
+        self.rules
+            .iter()
+            .position(|rule| rule.reach == ExclusionReach::Empty && rule.glob.as_bytes() == path)
     }
 
     /// Whether something below the directory `path` may be included.
@@ -259,6 +276,8 @@ impl Scope {
         match self.rules[rule].reach {
             ExclusionReach::All => Judgement::Skip(rule),
             ExclusionReach::Ordinary => Judgement::Ordinary(rule),
+            // Only whoever has listed the directory knows: see `empty`.
+            ExclusionReach::Empty => Judgement::Take,
         }
     }
 }

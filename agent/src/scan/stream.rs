@@ -3,7 +3,6 @@
 use super::hash::{Algorithm, Digest, Hasher};
 use super::lanes;
 use super::pool::Large;
-use crate::sys::explain;
 
 /// A large file that is being hashed.
 pub(super) struct Stream {
@@ -44,7 +43,7 @@ impl Stream {
     /// Reads a piece; remembers the end or a failure.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> usize {
         // A file that grows faster than it is read would never end; what is beyond its size shows as a change.
-        let size = self.file.facts.metadata.map_or(0, |metadata| metadata.size());
+        let size = self.file.facts.metadata.map_or(0, |metadata| metadata.size);
         match self.file.content.read(buffer) {
             Ok(read) => {
                 self.ended = read == 0 || self.file.content.position() >= size;
@@ -52,7 +51,7 @@ impl Stream {
             }
             Err(why) => {
                 self.ended = true;
-                self.failure = Some(explain(why));
+                self.failure = Some(why);
                 0
             }
         }

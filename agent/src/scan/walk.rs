@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::scope::{Judgement, Scope};
+use crate::source::file_system::{FileSystem, Node};
 use crate::sys::{Directory, Identity, Kind, Mounts, Names, Opened, explain};
 
 /// Items a batch may have. Small, so that few results wait for the slowest of them.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// Levels of directories that stay open: the outermost and the innermost. Between them, directories are closed
 /// and found again, so that a tree deeper than the limit of open files can be walked.
 const OPEN_OUTER: usize = 32;
@@ -74,6 +75,8 @@ pub(super) enum What {
     Name(Arc<Directory>, Kind),
     /// Not at all: the type of the file system that is mounted there.
     Mount(String),
+    /// In the image that it is part of.
+    Node(Arc<dyn FileSystem>, Node),
     /// Not at all: it cannot be reached any more.
     Lost,
 }
@@ -87,7 +90,7 @@ impl Batch {
         &self.paths[item.name..item.path.end]
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         path: &[u8],
         name_length: usize,
@@ -108,12 +111,18 @@ impl Batch {
     }
 }
 
-impl Walk {
-    pub(super) fn new(root: Directory, live: Option<Directory>, mounts: Mounts, scope: Arc<Scope>) -> Self {
-        let tally = WalkTally {
+impl WalkTally {
+    pub(super) fn of(scope: &Scope) -> Self {
+        Self {
             skipped: vec![0; scope.rules().len()],
             gone: 0,
-        };
+        }
+    }
+}
+
+impl Walk {
+    pub(super) fn new(root: Directory, live: Option<Directory>, mounts: Mounts, scope: Arc<Scope>) -> Self {
+        let tally = WalkTally::of(&scope);
         Self {
             frames: Vec::new(),
             path: Vec::new(),
@@ -191,8 +200,7 @@ impl Walk {
                     Some(live) => live.mounted_at(self.path.strip_prefix(b"/").unwrap_or(&self.path)),
                     None => directory.mounted_at(name),
                 };
-                let id = mounted.map(|metadata| metadata.mount_id());
-                let mount = id.ok().and_then(|id| self.mounts.get(id));
+                let mount = mounted.ok().and_then(|id| self.mounts.get(id));
                 let kind = mount.map_or("unknown", |mount| mount.kind.as_str()).to_owned();
                 batch.push(&self.path, name_length, What::Mount(kind), ordinary, None);
             }
@@ -237,6 +245,12 @@ impl Walk {
             .as_ref()
             .and_then(|(_, failure)| *failure)
             .map(|why| format!("below: {}", explain(why)));
+        if matches!(&listed, Some((names, None)) if names.is_empty())
+            && let Some(rule) = self.scope.empty(&self.path)
+        {
+            self.tally.skipped[rule] += 1;
+            return;
+        }
         if included {
             batch.push(
                 &self.path,
@@ -286,7 +300,7 @@ impl Walk {
             let at = self.frames.len() - OPEN_INNER;
             let frame = &mut self.frames[at];
             if let Some(directory) = frame.directory.take() {
-                frame.identity = directory.metadata().ok().map(|metadata| metadata.identity());
+                frame.identity = directory.metadata().ok().map(|metadata| metadata.identity);
             }
         }
     }
@@ -316,7 +330,7 @@ impl Walk {
             let Opened::Directory(next) = directory.descend(name) else {
                 return None;
             };
-            let identity = next.metadata().ok()?.identity();
+            let identity = next.metadata().ok()?.identity;
             if frame.identity.is_some_and(|known| known != identity) {
                 return None;
             }

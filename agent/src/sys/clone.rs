@@ -44,7 +44,7 @@ impl PrivateView {
         restrict(clone.as_fd())?;
         let view = Self { clone };
         // It must be the same directory, or else everything that is told of it would be of another.
-        if view.root()?.metadata()?.identity() != root.metadata()?.identity() {
+        if view.root()?.metadata()?.identity != root.metadata()?.identity {
             return Err(Errno::STALE);
         }
         Ok(view)

@@ -10,6 +10,7 @@
 
 mod clone;
 mod kind;
+mod metadata;
 mod mounts;
 mod open;
 mod read;
@@ -17,8 +18,9 @@ mod xattr;
 
 pub use clone::PrivateView;
 pub use kind::Kind;
+pub use metadata::{Identity, Metadata, State};
 pub use mounts::{Mount, Mounts};
-pub use open::{Directory, Handle, Identity, Metadata, Names, Opened, State, open_root, path_of};
+pub use open::{Directory, Handle, Names, Opened, open_root, path_of};
 pub use read::{Content, Readable};
 pub use xattr::Xattrs;
 

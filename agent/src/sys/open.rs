@@ -3,13 +3,12 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxAttributes, StatxFlags, openat2,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, openat2};
 use rustix::io::Errno;
 
-use super::Kind;
+use super::metadata::metadata_of;
 use super::read::Content;
+use super::{Kind, Metadata};
 
 /// Rules for resolving one name below an open directory.
 const BELOW: ResolveFlags = ResolveFlags::BENEATH
@@ -117,14 +116,14 @@ impl Directory {
         metadata_of(self.fd.as_fd())
     }
 
-    /// The mount of what is mounted at the directory `path`, which may be several components below this one.
-    pub fn mounted_at(&self, path: &[u8]) -> Result<Metadata, Errno> {
+    /// Identifier of what is mounted at the directory `path`, which may be several components below this one.
+    pub fn mounted_at(&self, path: &[u8]) -> Result<u64, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = BELOW.difference(ResolveFlags::NO_XDEV);
         let fd = retry(|| openat2(&self.fd, path, flags, Mode::empty(), resolve))?;
         // The id is known without asking a file server that may not answer.
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-        Ok(Metadata(rustix::fs::statx(&fd, c"", flags, StatxFlags::MNT_ID)?))
+        Ok(rustix::fs::statx(&fd, c"", flags, StatxFlags::MNT_ID)?.stx_mnt_id)
     }
 
     /// All names with their types, sorted by bytes. On an error, the names read so far and the error.
@@ -206,131 +205,6 @@ impl AsFd for Handle {
 
 /// Bytes of names that are listed at a time.
 const LISTED: usize = 16 << 10;
-
-/// What is needed of `statx`: types, owners, sizes, times, and the attributes that come along for free.
-const MASK: StatxFlags = StatxFlags::BASIC_STATS;
-
-pub(super) fn metadata_of(fd: BorrowedFd<'_>) -> Result<Metadata, Errno> {
-    Ok(Metadata(rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, MASK)?))
-}
-
-/// What a file is, from `statx`.
-#[derive(Clone, Copy, Debug)]
-pub struct Metadata(Statx);
-
-impl Metadata {
-    /// The type.
-    #[must_use]
-    pub const fn kind(&self) -> Kind {
-        Kind::of_mode(self.0.stx_mode as u32)
-    }
-
-    /// Type and permission bits.
-    #[must_use]
-    pub const fn mode(&self) -> u16 {
-        self.0.stx_mode
-    }
-
-    /// Permission bits with setuid, setgid and sticky.
-    #[must_use]
-    pub const fn permissions(&self) -> u16 {
-        self.0.stx_mode & 0o7777
-    }
-
-    /// Owner.
-    #[must_use]
-    pub const fn uid(&self) -> u32 {
-        self.0.stx_uid
-    }
-
-    /// Group.
-    #[must_use]
-    pub const fn gid(&self) -> u32 {
-        self.0.stx_gid
-    }
-
-    /// Bytes.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.0.stx_size
-    }
-
-    /// Names that the file has.
-    #[must_use]
-    pub const fn links(&self) -> u32 {
-        self.0.stx_nlink
-    }
-
-    /// Time of the last change of the content, whole seconds since 1970, UTC.
-    #[must_use]
-    pub const fn mtime(&self) -> i64 {
-        self.0.stx_mtime.tv_sec
-    }
-
-    /// Major and minor number of the device that a device node stands for.
-    #[must_use]
-    pub const fn device(&self) -> (u32, u32) {
-        (self.0.stx_rdev_major, self.0.stx_rdev_minor)
-    }
-
-    /// What identifies the file on this machine for as long as it is held open.
-    #[must_use]
-    pub const fn identity(&self) -> Identity {
-        (self.0.stx_dev_major, self.0.stx_dev_minor, self.0.stx_ino)
-    }
-
-    /// Whether nobody may change it (`chattr +i`).
-    #[must_use]
-    pub const fn is_immutable(&self) -> bool {
-        self.0.stx_attributes.contains(StatxAttributes::IMMUTABLE)
-    }
-
-    /// Whether it may only grow (`chattr +a`).
-    #[must_use]
-    pub const fn is_append_only(&self) -> bool {
-        self.0.stx_attributes.contains(StatxAttributes::APPEND)
-    }
-
-    /// Identifier of the mount; only asked for by [`Directory::mounted_at`].
-    #[must_use]
-    pub const fn mount_id(&self) -> u64 {
-        self.0.stx_mnt_id
-    }
-
-    /// Everything that changes when the content does.
-    #[must_use]
-    pub fn state(&self) -> State {
-        let (m, c) = (self.0.stx_mtime, self.0.stx_ctime);
-        State {
-            size: i128::from(self.0.stx_size),
-            modified: (i128::from(m.tv_sec), i128::from(m.tv_nsec)),
-            changed: (i128::from(c.tv_sec), i128::from(c.tv_nsec)),
-        }
-    }
-}
-
-/// Everything that changes when a file's content does. Two equal ones around a read mean that nobody wrote
-/// meanwhile, within the resolution of the file system's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct State {
-    // Wide enough for the types of every architecture's `struct stat`, signed and unsigned.
-    size: i128,
-    modified: (i128, i128),
-    changed: (i128, i128),
-}
-
-/// The state alone, which `fstat` tells for less than `statx`.
-pub(super) fn state_of(fd: BorrowedFd<'_>) -> Result<State, Errno> {
-    let stat = rustix::fs::fstat(fd)?;
-    Ok(State {
-        size: i128::from(stat.st_size),
-        modified: (i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
-        changed: (i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
-    })
-}
-
-/// Major and minor device and inode number.
-pub type Identity = (u32, u32, u64);
 
 const fn kind_of(listed: FileType) -> Kind {
     match listed {

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Advice, Mode, OFlags, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
-use super::open::{Handle, Metadata, State};
+use super::metadata::{Metadata, State, metadata_of, state_of};
+use super::open::Handle;
 
 /// Opens regular files for reading through handles that have been looked at.
 #[derive(Debug)]
@@ -114,12 +115,12 @@ impl Content {
 
     /// What the file is now.
     pub fn metadata(&self) -> Result<Metadata, Errno> {
-        super::open::metadata_of(self.fd.as_fd())
+        metadata_of(self.fd.as_fd())
     }
 
     /// What of it changes when somebody writes to it, as it is now.
     pub fn state(&self) -> Result<State, Errno> {
-        super::open::state_of(self.fd.as_fd())
+        state_of(self.fd.as_fd())
     }
 
     /// Whether reading left the access time alone.

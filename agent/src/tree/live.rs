@@ -87,11 +87,11 @@ impl Tree for LiveTree {
         if metadata.kind() != Kind::File {
             return Err(TreeError::WrongType);
         }
-        if metadata.size() > limit {
+        if metadata.size > limit {
             return Err(TreeError::TooLarge(limit));
         }
         let mut content = self.readable.open(&handle).map_err(error)?;
-        let mut bytes = vec![0; usize::try_from(metadata.size()).unwrap_or(0) + 1];
+        let mut bytes = vec![0; usize::try_from(metadata.size).unwrap_or(0) + 1];
         let mut end = 0;
         loop {
             if end == bytes.len() {
@@ -143,10 +143,10 @@ impl Tree for LiveTree {
 fn stat(handle: &Handle) -> Result<Stat, TreeError> {
     let metadata = handle.metadata().map_err(error)?;
     Ok(Stat {
-        mode: metadata.mode().into(),
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        size: metadata.size(),
+        mode: metadata.mode.into(),
+        uid: metadata.uid,
+        gid: metadata.gid,
+        size: metadata.size,
     })
 }
 

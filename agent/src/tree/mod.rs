@@ -1,4 +1,4 @@
-//! The read-only view of a file system that probes read: a live root, a directory, later an image.
+//! The read-only view of a file system that probes read: a live root, a directory, an image.
 //!
 //! Paths are bytes, absolute, starting with `/`; symbolic links are resolved inside the tree, never on the
 //! machine that looks. Every read is bounded.
@@ -90,8 +90,10 @@ impl fmt::Display for TreeError {
 
 impl std::error::Error for TreeError {}
 
+mod image;
 mod live;
 #[cfg(test)]
 pub(crate) mod memory;
 
+pub use image::ImageTree;
 pub use live::LiveTree;

@@ -16,9 +16,8 @@ use baseline_format::report::{self, BaselineKind};
 use baseline_format::{Line, OsText, ReadError};
 
 use crate::audit::{Collected, Failure, Outcome, Settings, finish};
-use crate::host;
-use crate::scan::{self, Algorithm, FILES, Observer, Plan, Progress, Scope, Stop};
-use crate::tree::LiveTree;
+use crate::scan::{Algorithm, FILES, Observer, Plan, Progress, Scope, Stop};
+use crate::source::{ScanSettings, Source};
 use declared::{Declared, DeclaredStream};
 use findings::VendorFindings;
 
@@ -28,12 +27,9 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
     if let Some(name) = settings.sections.iter().find(|name| *name != FILES) {
         return Err(Failure::VendorSection(name.clone()));
     }
-    let unusable = |why| Failure::Root {
-        path: OsText::new(&settings.root),
-        why,
-    };
-    let tree = LiveTree::open(&settings.root).map_err(unusable)?;
-    let declared = Declared::read(&tree);
+    let source = Source::open(&settings.root, &settings.source, progress).map_err(Failure::Source)?;
+    let tree = source.tree();
+    let declared = Declared::read(tree);
     if declared.is_empty() && declared.trouble.is_empty() {
         return Err(Failure::NoPackages(OsText::new(&settings.root)));
     }
@@ -42,26 +38,24 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
         exclude: Scope::built_in(),
     };
     let scope = Arc::new(Scope::new(&built_in, &settings.exclude, &settings.include, &[])?);
-    let mut collected = Collected::new(Arc::clone(&scope), tree.is_running_system());
+    let mut collected = Collected::new(Arc::clone(&scope), source.is_running_system());
     let scanned = {
         let mut auditing = Auditing {
             comparer: Comparer::new(DeclaredStream::new(&declared), Attributes::Declared, &[]),
-            findings: VendorFindings::new(&declared, &tree, &mut collected),
+            findings: VendorFindings::new(&declared, tree, &mut collected),
             failed: None,
         };
         let plan = VendorPlan {
             declared: &declared,
             size_limit: settings.size_limit,
         };
-        let scan = scan::Settings {
+        let scan = ScanSettings {
             plan: &plan,
             scope: Arc::clone(&scope),
-            owners: host::owners(&tree),
             depth: settings.depth,
             progress,
         };
-        let scanned =
-            scan::run(tree.root().map_err(unusable)?, &scan, &mut auditing).map_err(Failure::Scan)?;
+        let scanned = source.scan(&scan, &mut auditing).map_err(Failure::Scan)?;
         let Auditing {
             comparer,
             mut findings,
@@ -91,7 +85,7 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
         image: None,
         trust: declared.trust(),
     };
-    finish(collected, reference, &tree, settings, started)
+    finish(collected, reference, &source, started)
 }
 
 /// Content is read where a package declares a digest, by that digest's algorithm.

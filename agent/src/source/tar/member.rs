@@ -26,6 +26,10 @@ pub struct Member {
     pub acl: Option<Vec<u8>>,
     /// `SCHILY.acl.default`.
     pub default_acl: Option<Vec<u8>>,
+    /// `chattr +i`, as `SCHILY.fflags` tells it; no other extension does.
+    pub immutable: bool,
+    /// `chattr +a`, likewise.
+    pub append_only: bool,
 }
 
 /// Types of members.

@@ -1,0 +1,155 @@
+//! Files that appear under their name only when they are complete and on disk.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::host;
+
+/// Standard output, or a file that is named when it is complete.
+pub enum Output {
+    /// Standard output.
+    Standard(io::Stdout),
+    /// A file.
+    File {
+        /// What is written to.
+        file: BufWriter<File>,
+        /// Where the file is meanwhile; `None` if it has no name yet, and vanishes by itself.
+        partial: Option<PathBuf>,
+        /// Its name when it is complete.
+        path: PathBuf,
+    },
+}
+
+/// The name of a file that is not complete yet: beside the target, so that the rename is one step.
+pub(crate) fn partial_name(path: &[u8]) -> Vec<u8> {
+    let name_at = path
+        .iter()
+        .rposition(|byte| *byte == b'/')
+        .map_or(0, |slash| slash + 1);
+    let (directory, name) = path.split_at(name_at);
+    [
+        directory,
+        b".",
+        name,
+        format!(".{}.partial", std::process::id()).as_bytes(),
+    ]
+    .concat()
+}
+
+/// The directory that holds a file of this name.
+fn directory_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+impl Output {
+    /// Begins a file at `path` of this machine, or standard output if that is `-`.
+    pub fn create(path: &[u8]) -> io::Result<Self> {
+        if path == b"-" {
+            return Ok(Self::Standard(io::stdout()));
+        }
+        // What is replaced must be a file: never a device, and of a link the file that it leads to.
+        let target = match fs::canonicalize(host::as_path(path)) {
+            Ok(real) if real.is_file() => real,
+            Ok(real) if real.is_dir() => {
+                return Err(io::Error::other("it is a directory; name a file"));
+            }
+            Ok(_) => {
+                return Err(io::Error::other(
+                    "it is not a regular file; write to `-` and redirect",
+                ));
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => host::as_path(path).to_path_buf(),
+            Err(why) => return Err(why),
+        };
+        if target.file_name().is_none() {
+            return Err(io::Error::other("it names no file"));
+        }
+        let (file, partial) = Self::nameless(&target).or_else(|_| Self::named(&target))?;
+        Ok(Self::File {
+            file: BufWriter::with_capacity(128 << 10, file),
+            partial,
+            path: target,
+        })
+    }
+
+    /// A file without a name: nothing stays behind, however this process ends. Not every file system has them. Only
+    /// the owner may read it: a baseline says which passwords age how, and who may do what.
+    fn nameless(target: &Path) -> io::Result<(File, Option<PathBuf>)> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(directory_of(target), flags, Mode::RUSR | Mode::WUSR)?;
+        Ok((File::from(fd), None))
+    }
+
+    fn named(target: &Path) -> io::Result<(File, Option<PathBuf>)> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let partial = host::as_path(&partial_name(target.as_os_str().as_encoded_bytes())).to_path_buf();
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)?;
+        Ok((file, Some(partial)))
+    }
+
+    /// Puts the file on disk and gives it its name, and the mode of the file that it replaces.
+    pub fn commit(mut self) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
+        match &mut self {
+            Self::Standard(out) => out.flush(),
+            Self::File { file, partial, path } => {
+                file.flush()?;
+                let file = file.get_ref();
+                if let Ok(replaced) = File::open(&*path).and_then(|replaced| replaced.metadata()) {
+                    file.set_permissions(replaced.permissions())?;
+                }
+                file.sync_all()?;
+                if partial.is_none() {
+                    let name =
+                        host::as_path(&partial_name(path.as_os_str().as_encoded_bytes())).to_path_buf();
+                    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+                    let cwd = rustix::fs::CWD;
+                    rustix::fs::linkat(cwd, own, cwd, &name, rustix::fs::AtFlags::SYMLINK_FOLLOW)?;
+                    *partial = Some(name);
+                }
+                if let Some(name) = &*partial {
+                    fs::rename(name, &*path)?;
+                }
+                *partial = None;
+                File::open(directory_of(path))?.sync_all()
+            }
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(out) => out.write(bytes),
+            Self::File { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard(out) => out.flush(),
+            Self::File { file, .. } => file.flush(),
+        }
+    }
+}
+
+impl Drop for Output {
+    /// An incomplete file does not stay.
+    fn drop(&mut self) {
+        if let Self::File {
+            partial: Some(partial),
+            ..
+        } = self
+        {
+            fs::remove_file(partial).ok();
+        }
+    }
+}
