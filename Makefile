@@ -2,9 +2,10 @@
 
 CARGO ?= cargo
 # The programs that nobody here wrote and that the tests compare with, as Debian packages.
-PACKAGES = acl attr db-util debsums e2fsprogs eatmydata gcc gnupg libc6-dev libcap2-bin make mmdebstrap \
-	openssh-client pacman-package-manager perl python3 python3-jsonschema rpm shellcheck strace sudo util-linux \
-	util-linux-extra whois zstd
+PACKAGES = acl attr btrfs-progs db-util debsums e2fsprogs eatmydata erofs-utils fdisk gcc gdisk gnupg libarchive-tools \
+	libc6-dev libcap2-bin make mmdebstrap mtree-netbsd openssh-client openssl pacman-package-manager perl python3 \
+	python3-jsonschema python3-venv qemu-utils rpm shellcheck skopeo squashfs-tools strace sudo tar umoci util-linux \
+	util-linux-extra whois xfsprogs xz-utils zstd
 # A test that lacks its oracle prints that it was skipped, unless the oracles are required.
 export DRIFTCHECK_REQUIRE_ORACLES ?= $(if $(CI),1,)
 
@@ -15,6 +16,7 @@ test: setup format lint unit end-to-end
 setup:
 	tests/setup/packages.sh $(PACKAGES)
 	tests/setup/roots.sh
+	tests/setup/images.sh
 
 format:
 	$(CARGO) fmt --all --check

@@ -5,6 +5,7 @@ mod canonical;
 mod falsely_clean;
 mod hidden;
 mod hostile;
+mod images;
 mod matrix;
 mod no_trace;
 mod output;

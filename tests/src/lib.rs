@@ -15,7 +15,7 @@ mod root;
 mod run;
 mod scratch;
 
-pub use need::{Need, met};
+pub use need::{Need, images, met};
 pub use report::{Drift, Report, Want, entries, sort_key, unspell};
 pub use root::{Tree, make_node, set_times, sha256, tool};
 pub use run::{Ran, Run, binary};

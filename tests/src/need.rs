@@ -1,6 +1,6 @@
 //! What a test needs of the machine that it runs on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Something that not every machine has.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub enum Need {
     PythonModule(&'static str),
     /// The right to make a private mount namespace.
     MountNamespace,
+    /// One root packed as every kind of image; see [`images`].
+    Images,
 }
 
 /// Whether all needs are met. If not, says so and the test passes as skipped; where everything is required
@@ -43,12 +45,24 @@ impl Need {
                 let found = crate::root::succeeds("python3", &["-W", "ignore", "-c", &script]);
                 (!found).then(|| format!("needs python3 with the module `{name}`"))
             }
+            Self::Images => {
+                let found = images().join("complete").exists();
+                (!found).then(|| "needs the images that tests/setup/images.sh makes".to_owned())
+            }
             Self::MountNamespace => {
                 let found = crate::root::succeeds("unshare", &["-m", "true"]);
                 (!found).then(|| "needs the right to make a mount namespace".to_owned())
             }
         }
     }
+}
+
+/// Where `tests/setup/images.sh` puts its images.
+#[must_use]
+pub fn images() -> PathBuf {
+    let cache = std::env::var_os("DRIFTCHECK_CACHE");
+    cache.map_or_else(|| PathBuf::from("/var/tmp/driftcheck-cache"), PathBuf::from)
+        .join("images-1")
 }
 
 fn in_path(name: &str) -> bool {
