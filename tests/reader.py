@@ -16,6 +16,9 @@ import sys
 import tempfile
 
 LINE_LIMIT = 4 << 20
+ENVELOPES_LIMIT = 1 << 20
+ENVELOPES_MOST = 64
+ENVELOPES_MAGIC = b"\x5d\x2a\x4d\x18"
 WINDOW_LIMIT = 8 << 20
 DEPTH = 16
 SECTION = re.compile(r"[a-z0-9-]+\Z")
@@ -189,7 +192,7 @@ def place(key):
 
 
 def check_frame(file):
-    """Checks that a file is exactly one zstd frame with a small enough window (RFC 8878)."""
+    """Checks that a file is one zstd frame with a small enough window (RFC 8878), and signatures or nothing."""
 
     def take(length):
         data = file.read(length)
@@ -225,8 +228,40 @@ def check_frame(file):
         take(1 if kind == 1 else header >> 3)
     if descriptor & 4:
         take(4)
-    if file.read(1):
+    behind = file.read(8)
+    if not behind:
+        return
+    if len(behind) < 8 or not behind.startswith(ENVELOPES_MAGIC):
         raise Refused("something follows the zstd frame")
+    length = int.from_bytes(behind[4:], "little")
+    if length > ENVELOPES_LIMIT:
+        raise Refused(f"the signatures are longer than {ENVELOPES_LIMIT} bytes")
+    check_envelopes(take(length))
+    if file.read(1):
+        raise Refused("something follows the signatures")
+
+
+def check_envelopes(content):
+    """Checks that signatures are DSSE envelopes, one a line."""
+    try:
+        lines = content.decode().removesuffix("\n").split("\n")
+        signatures = 0
+        for line in lines:
+            envelope = json.loads(line, object_pairs_hook=no_doubles)
+            if type(envelope) is not dict:
+                raise Refused("an envelope is not an object")
+            texts = [envelope["payload"], envelope["payloadType"]]
+            for signature in envelope["signatures"]:
+                texts += [signature["sig"], signature.get("keyid") or ""]
+                signatures += 1
+            if not envelope["signatures"]:
+                raise Refused("an envelope has no signature")
+            if not all(type(text) is str for text in texts):
+                raise Refused("a member of an envelope is not a text")
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as why:
+        raise Refused(f"an envelope cannot be understood: {why}") from None
+    if max(len(lines), signatures) > ENVELOPES_MOST:
+        raise Refused(f"more than {ENVELOPES_MOST} envelopes or signatures")
 
 
 def lines_of(file):
@@ -260,7 +295,7 @@ def no_doubles(members):
     """Builds an object; refuses one that has a name twice, which two readers may understand differently."""
     found = dict(members)
     if len(found) != len(members):
-        raise Refused("the header has a name twice")
+        raise Refused("an object has a name twice")
     return found
 
 

@@ -15,7 +15,9 @@
 pub mod accounts;
 pub mod audit;
 pub mod cli;
+pub mod exchange;
 pub mod host;
+pub mod inspect;
 pub mod output;
 pub mod packages;
 pub mod probes;
@@ -24,4 +26,5 @@ pub mod scan;
 pub mod source;
 pub mod sys;
 pub mod tree;
+pub mod trust;
 pub mod vendor;

@@ -68,7 +68,7 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         exclude: Scope::built_in(),
     };
     let scope = Scope::new(&built_in, &settings.exclude, &settings.include, &own).map_err(Failure::Glob)?;
-    let source = Source::open(&settings.from, &settings.source, progress).map_err(Failure::Source)?;
+    let source = Source::open(&settings.from, &source::Options { digest: true, ..settings.source.clone() }).map_err(Failure::Source)?;
     let header = Header {
         format: FORMAT_VERSION,
         image: Image {

@@ -1,11 +1,13 @@
 //! The driftcheck baseline: one sorted stream of typed entries, sealed.
 //!
 //! This crate holds what every part of driftcheck shares: entries and THE order, the reader and the writer of
-//! baseline files, the comparer that merges a baseline with an observed stream, and the records of a report. It
-//! reads no clock, no file system and no network. The format itself is described in `docs/baseline-format.md`.
+//! baseline files, the envelopes of their signatures, the comparer that merges a baseline with an observed stream,
+//! and the records of a report. It reads no clock, no file system and no network, and verifies no signature. The
+//! format itself is described in `docs/baseline-format.md`.
 
 pub mod compare;
 mod entry;
+pub mod envelope;
 pub mod header;
 mod line;
 pub mod order;
@@ -13,6 +15,7 @@ mod os_text;
 mod reader;
 pub mod report;
 pub mod schema;
+pub mod statement;
 mod value;
 mod writer;
 
@@ -20,6 +23,6 @@ pub use compare::Reference;
 pub use entry::{ALL, BELOW, Entry, LineBuilder, MOUNT, UNSEEN, push_hex};
 pub use line::{Line, Malformed, RawAttributes, RawValue};
 pub use os_text::OsText;
-pub use reader::{BaselineReader, ReadError};
+pub use reader::{BaselineReader, ReadError, Sealed};
 pub use value::Value;
 pub use writer::{BaselineWriter, LINE_LIMIT, WriteError};

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use zstd::stream::read::Decoder;
 
+use crate::envelope::{BadEnvelopes, Envelopes, FRAME, LIMIT};
 use crate::header::{End, FORMAT_VERSION, HEADER_START, Header, Trailer, are_sound};
 use crate::line::Malformed;
 use crate::order;
@@ -31,7 +32,20 @@ pub struct BaselineReader<R: BufRead> {
     sums: Sums,
     last_key: String,
     current: Option<Range<usize>>,
-    end: Option<End>,
+    end: Option<(End, Tail)>,
+}
+
+/// All of a baseline that was read to its end, but for its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The header.
+    pub header: Header,
+    /// The trailer's content.
+    pub end: End,
+    /// The envelopes that are attached. Nobody has verified a signature yet.
+    pub envelopes: Envelopes,
+    /// Length of the baseline without what is attached. Bytes.
+    pub length: u64,
 }
 
 impl<R: BufRead> BaselineReader<R> {
@@ -41,7 +55,11 @@ impl<R: BufRead> BaselineReader<R> {
         if start.len() < MAGIC.len() || !start.starts_with(&MAGIC) {
             return Err(ReadError::Foreign("it is not a zstd file"));
         }
-        let mut decoder = Decoder::with_buffer(input)?.single_frame();
+        let mut decoder = Decoder::with_buffer(Counted {
+            inner: input,
+            passed: 0,
+        })?
+        .single_frame();
         decoder.window_log_max(WINDOW_LOG)?;
         let mut input = Lines {
             decoder: Some(decoder),
@@ -104,17 +122,28 @@ impl<R: BufRead> BaselineReader<R> {
 
     /// The trailer's content; `None` before the last entry has been passed.
     #[must_use]
-    pub const fn end(&self) -> Option<&End> {
-        self.end.as_ref()
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref().map(|(end, _)| end)
     }
 
     /// Reads all that is left, which checks it, and returns the trailer's content.
-    pub fn verify(mut self) -> Result<End, ReadError> {
+    pub fn verify(self) -> Result<End, ReadError> {
+        self.seal().map(|sealed| sealed.end)
+    }
+
+    /// Reads all that is left, which checks it, and returns what is known of the whole.
+    pub fn seal(mut self) -> Result<Sealed, ReadError> {
         while self.current.is_some() {
             self.advance()?;
         }
-        self.end.ok_or(ReadError::Truncated {
+        let (end, tail) = self.end.ok_or(ReadError::Truncated {
             after: self.input.number,
+        })?;
+        Ok(Sealed {
+            header: self.header,
+            end,
+            envelopes: tail.envelopes,
+            length: tail.length,
         })
     }
 
@@ -188,8 +217,8 @@ impl<R: BufRead> BaselineReader<R> {
                 why: Malformed { offset, why },
             });
         }
-        self.input.expect_end()?;
-        self.end = Some(found);
+        let tail = self.input.tail()?;
+        self.end = Some((found, tail));
         Ok(())
     }
 }
@@ -235,7 +264,7 @@ struct Version {
 /// Lines out of the decompressor, in one buffer that is reused.
 struct Lines<R: BufRead> {
     /// `None` once the frame has ended.
-    decoder: Option<Decoder<'static, R>>,
+    decoder: Option<Decoder<'static, Counted<R>>>,
     buffer: Vec<u8>,
     /// Undelivered bytes are `buffer[start..end]`.
     start: usize,
@@ -291,21 +320,81 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Checks that nothing follows, neither in the frame (whose checksum is verified by reading to its end) nor
-    /// after it.
-    fn expect_end(&mut self) -> Result<(), ReadError> {
+    /// Checks that nothing follows in the frame, whose checksum is verified by reading to its end, and nothing but
+    /// envelopes after it.
+    fn tail(&mut self) -> Result<Tail, ReadError> {
         if self.next()?.is_some() {
             return Err(ReadError::AfterTrailer);
         }
         let Some(decoder) = self.decoder.take() else {
-            return Ok(());
+            return Err(ReadError::AfterTrailer);
         };
-        let mut rest = decoder.finish();
-        if rest.fill_buf()?.is_empty() {
-            Ok(())
-        } else {
-            Err(ReadError::AfterTrailer)
-        }
+        let Counted { mut inner, passed } = decoder.finish();
+        Ok(Tail {
+            envelopes: attached(&mut inner)?,
+            length: passed,
+        })
+    }
+}
+
+/// What comes after a baseline's frame.
+struct Tail {
+    envelopes: Envelopes,
+    /// Length of the frame. Bytes.
+    length: u64,
+}
+
+/// The envelopes between here and the end of the file.
+fn attached(input: &mut impl BufRead) -> Result<Envelopes, ReadError> {
+    if input.fill_buf()?.is_empty() {
+        return Ok(Envelopes::default());
+    }
+    let mut head = Vec::new();
+    input.by_ref().take(8).read_to_end(&mut head)?;
+    let (magic, length) = head
+        .split_first_chunk::<4>()
+        .and_then(|(magic, rest)| Some((magic, u32::from_le_bytes(rest.try_into().ok()?))))
+        .ok_or(ReadError::AfterTrailer)?;
+    if *magic != FRAME {
+        return Err(ReadError::AfterTrailer);
+    }
+    if length as usize > LIMIT {
+        return Err(ReadError::Envelopes(BadEnvelopes::TooLong));
+    }
+    let mut text = Vec::new();
+    input.by_ref().take(length.into()).read_to_end(&mut text)?;
+    if text.len() != length as usize {
+        return Err(ReadError::CutEnvelopes);
+    }
+    if !input.fill_buf()?.is_empty() {
+        return Err(ReadError::AfterTrailer);
+    }
+    Envelopes::parse(&text).map_err(ReadError::Envelopes)
+}
+
+/// A reader that counts what has been taken from it.
+struct Counted<R> {
+    inner: R,
+    /// Bytes.
+    passed: u64,
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.passed += read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+        self.passed += amount as u64;
     }
 }
 
@@ -375,8 +464,12 @@ pub enum ReadError {
     },
     /// The digest over everything is not what the trailer says.
     DigestDiffers,
-    /// Something follows the trailer.
+    /// Something follows the trailer that is not envelopes.
     AfterTrailer,
+    /// The envelopes that are attached are cut.
+    CutEnvelopes,
+    /// What is attached as envelopes is none.
+    Envelopes(BadEnvelopes),
     /// The file cannot be read.
     Io(io::Error),
 }
@@ -426,6 +519,8 @@ impl fmt::Display for ReadError {
                 f.write_str("the digest over everything is not the one that the trailer gives")
             }
             Self::AfterTrailer => f.write_str("something follows the trailer"),
+            Self::CutEnvelopes => f.write_str("cut: it ends in the signatures that are attached"),
+            Self::Envelopes(why) => write!(f, "the signatures that are attached: {why}"),
             Self::Io(why) => write!(f, "{why}"),
         }
     }
@@ -436,6 +531,7 @@ impl std::error::Error for ReadError {
         match self {
             Self::Header(why) | Self::Trailer { why, .. } => Some(why),
             Self::Malformed { why, .. } => Some(why),
+            Self::Envelopes(why) => Some(why),
             Self::Io(why) => Some(why),
             _ => None,
         }

@@ -125,8 +125,36 @@ pub struct Baseline {
     /// Which image it was recorded from; absent for `vendor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// What the signatures on the baseline are worth; absent for `vendor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// How far the reference itself can be trusted, in sentences.
     pub trust: Vec<String>,
+}
+
+/// What the signatures on a baseline are worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Signature {
+    /// The bottom line.
+    pub status: SignatureStatus,
+    /// The operator's names of the keys that signed, sorted; empty unless the baseline is trusted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// When the baseline was issued, RFC 3339, UTC; absent unless it is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<String>,
+}
+
+/// Whether the operator's trust anchors vouch for a baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureStatus {
+    /// Enough keys that the operator trusts with this image signed it.
+    Trusted,
+    /// It is signed, but not by what the operator trusts.
+    Untrusted,
+    /// Nobody signed it.
+    Unsigned,
 }
 
 /// Kinds of reference.

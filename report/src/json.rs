@@ -11,6 +11,11 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
+mod diff;
+
+pub use diff::DiffJson;
+pub(crate) use diff::require_all as require_all_differences;
+
 use crate::require_all;
 use crate::words::is_plain;
 

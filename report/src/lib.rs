@@ -5,15 +5,20 @@
 //! time. Everything else of a report is small and comes as a [`baseline_format::report::Report`] whose `drifts`
 //! are empty (any that it has are written first, so a whole report and an empty iterator do as well).
 //!
+//! Two states told apart ([`diff`]) are rendered as they are compared: [`DiffText`] as release notes, [`DiffJson`] as
+//! one document. What one baseline holds ([`inventory`]) is rendered by [`write_inventory`] and [`write_entry`].
+//!
 //! Nothing here reads a clock, a file or the environment: the same report always gives the same bytes.
 
+pub mod diff;
+pub mod inventory;
 mod json;
 pub mod statement;
 mod text;
 mod words;
 
-pub use json::write_json;
-pub use text::{Colour, TextStyle, write_text};
+pub use json::{DiffJson, write_json};
+pub use text::{Colour, DiffText, TextStyle, write_entry, write_inventory, write_text};
 
 use std::io;
 

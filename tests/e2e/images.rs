@@ -57,7 +57,7 @@ fn the_same_root_from_every_image() {
         ("/opt/odd/disk", r#""device":"259:70000""#),
         ("/opt/odd/z-first", r#""hardlink":"/opt/odd/a-second""#),
         ("/opt/odd/old", r#""mtime":-315619200"#),
-        ("/opt/odd/late", r#""mtime":2211768306"#),
+        ("/opt/odd/late", r#""mtime":2211854706"#),
         ("/opt/odd/owned", r#""gid":80000"#),
         (r"/opt/odd/caf\\xff", r#""size":6"#),
         ("/opt/odd/setuid", r#""mode":"4755""#),

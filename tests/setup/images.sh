@@ -7,7 +7,7 @@ set -euo pipefail
 
 cache=${DRIFTCHECK_CACHE:-/var/tmp/driftcheck-cache}
 root_tar=$cache/roots/debian-12.tar
-images=$cache/images-1
+images=$cache/images-2
 [ -e "$images/complete" ] && exit 0
 
 give_up() {
@@ -86,8 +86,9 @@ skopeo copy -q "oci:$images/oci:web" "docker-archive:$images/docker.tar:web:late
 size=$(($(du -s --block-size=1M "$images/root" | cut -f1) * 5 / 4 + 64))
 truncate -s "${size}M" "$images/root.ext4"
 mke2fs -q -t ext4 -F -d "$images/root" "$images/root.ext4"
-# mke2fs copies every time but that of the root itself.
+# mke2fs copies every time but that of the root itself, and of those after 2038 only the lower bits.
 debugfs -w -R "set_inode_field / mtime @$(stat -c %Y "$images/root")" "$images/root.ext4" 2>/dev/null
+debugfs -w -R "set_inode_field /opt/odd/late mtime_extra 1" "$images/root.ext4" 2>/dev/null
 {
     echo 'label: gpt'
     echo 'start=2048, size=20480, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=efi'

@@ -11,23 +11,28 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use baseline_format::compare::{Attributes, Comparer};
 use baseline_format::header::{self, SectionInfo};
-use baseline_format::report::{self, BaselineKind, REPORT_SCHEMA, Report, Tool};
+use baseline_format::report::{self, BaselineKind, REPORT_SCHEMA, Report, SignatureStatus, Tool};
 use baseline_format::{BaselineReader, Entry, Line, OsText, ReadError, Reference};
 
 pub use drift_log::{DriftLog, Drifts};
 pub use findings::Collected;
+pub(crate) use policy::judge;
 
 use crate::host;
 use crate::probes::{Facts, PROBES, Probe};
 use crate::scan::{self, Algorithm, BadGlob, Depth, FILES, Observer, Plan, Progress, Scope, Stop};
+use crate::source::file_system::Fault;
 use crate::source::{self, ScanSettings, Source, SourceError};
+use crate::trust::Trust;
+use crate::trust::gate::{self, Gate, Refusal};
 use crate::tree::Tree;
 
 /// Attributes of `files` that are recorded and shown, but whose difference alone is no drift.
-const INFORMATIVE: &[&str] = &["group", "mtime", "user"];
+pub(crate) const INFORMATIVE: &[&str] = &["group", "mtime", "user"];
 
 /// What is audited, and how.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub struct Settings {
     pub root: Vec<u8>,
     /// How an image is read.
     pub source: source::Options,
+    /// Which baselines may be used.
+    pub trust: gate::Settings,
     /// Only these sections, if any are named.
     pub sections: Vec<String>,
     /// Only files that match one of these globs, if any are given.
@@ -59,16 +66,27 @@ pub struct Outcome {
 
 /// Audits against a baseline file.
 pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Result<Outcome, Failure> {
-    let started = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    let started = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let name = OsText::new(path);
     let unusable = |why: ReadError| Failure::Baseline {
         path: name.clone(),
         why,
     };
+    let refused = |why| Failure::Refused {
+        path: name.clone(),
+        why,
+    };
+    let admitted = Gate::open(settings.trust.clone())
+        .map_err(Failure::Trust)?
+        .check(host::as_path(path), SystemTime::now())
+        .map_err(|why| match why {
+            Refusal::Baseline(why) => unusable(why),
+            why => refused(why.to_string()),
+        })?;
     let file = File::open(host::as_path(path)).map_err(|why| unusable(ReadError::Io(why)))?;
     let reader = BaselineReader::open(BufReader::with_capacity(64 << 10, file)).map_err(unusable)?;
     let header = reader.header().clone();
-    let source = Source::open(&settings.root, &settings.source, progress).map_err(Failure::Source)?;
+    let source = Source::open(&settings.root, &settings.source).map_err(Failure::Source)?;
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
     check_sections(&settings.sections, |name| {
         known(name) || header.sections.iter().any(|s| s.name == name)
@@ -115,6 +133,9 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
         .end()
         .ok_or(ReadError::Truncated { after: 0 })
         .map_err(unusable)?;
+    if end.digest != admitted.sealed.end.digest {
+        return Err(refused("it was replaced while it was read".to_owned()));
+    }
     for sum in &end.sections {
         collected.coverage(&sum.name).expected = sum.entries;
     }
@@ -124,11 +145,23 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
         path: Some(name),
         digest: Some(end.digest.clone()),
         image: Some(header.image),
-        trust: vec![
-            "the baseline is not signed: whoever can write the file can choose what counts as clean".into(),
-        ],
+        signature: Some(signature(&admitted.trust)),
+        trust: admitted.sentences,
     };
     finish(collected, baseline, &source, started)
+}
+
+fn signature(trust: &Trust) -> report::Signature {
+    let (status, trusted) = match trust {
+        Trust::Trusted(trusted) => (SignatureStatus::Trusted, Some(trusted)),
+        Trust::Unsigned => (SignatureStatus::Unsigned, None),
+        Trust::Untrusted(_) => (SignatureStatus::Untrusted, None),
+    };
+    report::Signature {
+        status,
+        by: trusted.map(|trusted| trusted.by.clone()).unwrap_or_default(),
+        issued: trusted.map(|trusted| trusted.issued.to_string()),
+    }
 }
 
 /// The report of what was collected.
@@ -151,7 +184,7 @@ pub(crate) fn finish(
         host: host::describe(source),
         baseline,
         started,
-        finished: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
+        finished: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         coverage,
         summary,
         drifts: Vec::new(),
@@ -308,6 +341,15 @@ pub enum Failure {
         /// Why.
         why: ReadError,
     },
+    /// The baseline is sound, but may not be used: it is not signed, not trusted, or older than one that was.
+    Refused {
+        /// The file.
+        path: OsText,
+        /// Why.
+        why: String,
+    },
+    /// The operator's trust anchors cannot be read.
+    Trust(Fault),
     /// The root cannot be looked at.
     Source(SourceError),
     /// A glob on the command line, or in the baseline's header, cannot be used.
@@ -334,6 +376,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Baseline { path, why } => write!(f, "{path}: {why}"),
+            Self::Refused { path, why } => write!(f, "{path}: {why}"),
+            Self::Trust(why) => write!(f, "{why}"),
             Self::Source(why) => write!(f, "{why}"),
             Self::Glob(why) => write!(f, "{why}"),
             Self::VendorSection(name) => {

@@ -85,7 +85,7 @@ const POWERFUL: [&str; 13] = [
 
 /// The severity of a change and, where the fields do not say it, what it means.
 #[must_use]
-pub(super) fn judge(change: &Change) -> (Severity, Option<String>) {
+pub(crate) fn judge(change: &Change) -> (Severity, Option<String>) {
     if change.kind == ChangeKind::Unseen {
         return (Medium, None);
     }

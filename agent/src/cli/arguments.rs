@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
 use crate::scan::Depth;
 use crate::source;
+use crate::trust::gate::{self, Demand, Memory, Rollback};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -99,6 +101,8 @@ pub(super) struct AuditArguments {
     #[arg(long, visible_alias = "color", value_enum, default_value_t = When::Auto)]
     pub(super) colour: When,
     #[command(flatten)]
+    pub(super) trust: TrustArguments,
+    #[command(flatten)]
     pub(super) scan: ScanArguments,
 }
 
@@ -170,6 +174,52 @@ impl SourceArguments {
             backing: self.backing.iter().map(|file| file.as_bytes().to_vec()).collect(),
             mount: self.mount,
             size_limit,
+            digest: false,
+        }
+    }
+}
+
+/// Which baselines may be used.
+#[derive(Debug, Args)]
+pub(super) struct TrustArguments {
+    /// The keys to trust [default: /etc/driftcheck/trust.d, if it is there]
+    #[arg(long = "trust", value_name = "DIR")]
+    pub(super) directory: Option<PathBuf>,
+    /// Where it is remembered which baseline of an image is the newest [default: /var/lib/driftcheck, if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// Refuse a baseline that is not signed by a trusted key, also where no keys are set up
+    #[arg(long, conflicts_with = "allow_unsigned")]
+    pub(super) require_signature: bool,
+    /// Use a baseline that is not signed by a trusted key; the report says so
+    #[arg(long)]
+    pub(super) allow_unsigned: bool,
+    /// Use a baseline that is older than one of the same image that was used before; the report says so
+    #[arg(long)]
+    pub(super) allow_rollback: bool,
+    /// Refuse a baseline of any other image
+    #[arg(long, value_name = "NAME")]
+    pub(super) image: Option<String>,
+}
+
+impl TrustArguments {
+    /// The settings that these arguments mean.
+    pub(super) fn settings(&self) -> gate::Settings {
+        gate::Settings {
+            trust: self.directory.clone(),
+            state: self.state.clone(),
+            demand: match (self.require_signature, self.allow_unsigned) {
+                (true, _) => Demand::Always,
+                (_, true) => Demand::Never,
+                _ => Demand::default(),
+            },
+            image: self.image.clone(),
+            rollback: if self.allow_rollback {
+                Rollback::Allow
+            } else {
+                Rollback::Refuse
+            },
+            memory: Memory::default(),
         }
     }
 }

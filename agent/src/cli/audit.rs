@@ -13,6 +13,7 @@ use super::progress;
 use super::voice::complain;
 use crate::audit::{self, Outcome};
 use crate::scan::Progress;
+use crate::source::SourceError;
 use crate::vendor;
 
 pub(super) fn run(arguments: &AuditArguments) -> Exit {
@@ -34,6 +35,7 @@ pub(super) fn run(arguments: &AuditArguments) -> Exit {
     let settings = audit::Settings {
         root: arguments.root.as_bytes().to_vec(),
         source: arguments.source.options(arguments.scan.max_file_size),
+        trust: arguments.trust.settings(),
         sections: arguments.scan.sections.clone(),
         include: arguments.scan.include.clone(),
         exclude: arguments.scan.exclude.clone(),
@@ -51,7 +53,10 @@ pub(super) fn run(arguments: &AuditArguments) -> Exit {
         Ok(outcome) => report(outcome, arguments),
         Err(why) => {
             let exit = match why {
-                audit::Failure::Baseline { .. } => Exit::Baseline,
+                audit::Failure::Baseline { .. }
+                | audit::Failure::Refused { .. }
+                | audit::Failure::Trust(_)
+                | audit::Failure::Source(SourceError::Refused { .. }) => Exit::Baseline,
                 audit::Failure::Section(_)
                 | audit::Failure::VendorSection(_)
                 | audit::Failure::Glob(_)

@@ -16,7 +16,7 @@ pub enum Exit {
     DriftAndIncomplete = 3,
     /// The command line is wrong.
     Usage = 64,
-    /// The baseline is unreadable, invalid or not trusted.
+    /// The baseline or the image is unreadable, invalid or not trusted.
     Baseline = 65,
     /// An error in driftcheck or in its surroundings, e.g. the report could not be written.
     Internal = 70,
@@ -36,5 +36,5 @@ Exit codes:
    2  nothing is known to differ, but something could not be checked
    3  drift was found, and something could not be checked
   64  the command line is wrong
-  65  the baseline is unreadable, invalid or not trusted
+  65  the baseline or the image is unreadable, invalid or not trusted
   70  internal error, or the report could not be written";

@@ -10,6 +10,7 @@ use super::progress;
 use super::voice::{complain, say};
 use crate::record;
 use crate::scan::Progress;
+use crate::source::SourceError;
 
 pub(super) fn run(arguments: &RecordArguments) -> Exit {
     let settings = record::Settings {
@@ -39,6 +40,7 @@ pub(super) fn run(arguments: &RecordArguments) -> Exit {
         Ok(recorded) => recorded,
         Err(why) => {
             let exit = match why {
+                record::Failure::Source(SourceError::Refused { .. }) => Exit::Baseline,
                 record::Failure::Usage(_) | record::Failure::Glob(_) | record::Failure::Source(_) => {
                     Exit::Usage
                 }

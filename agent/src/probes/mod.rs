@@ -49,6 +49,32 @@ pub const PROBES: &[&dyn Probe] = &[
     &users::Users,
 ];
 
+/// Whether a probe may want to read the content of this file, as its path and size in bytes look; `path` has no `/` in
+/// front. What an archive holds can be read a second time only at the price of another pass, so it is kept when it
+/// goes by if this says so; what a probe wants beyond that costs time and nothing else.
+#[must_use]
+pub fn may_read(path: &[u8], size: u64) -> bool {
+    let below = |places: &[&str]| places.iter().any(|place| path.starts_with(place.as_bytes()));
+    below(&DATABASES) || (size <= SETTINGS_LIMIT && below(&SETTINGS))
+}
+
+/// Where package managers keep what they know, however long it is.
+const DATABASES: [&str; 9] = [
+    "lib/apk/db/",
+    "usr/lib/apk/db/",
+    "usr/lib/sysimage/rpm/",
+    "var/lib/alternatives/",
+    "var/lib/apt/extended_states",
+    "var/lib/dpkg/",
+    "var/lib/pacman/local/",
+    "var/lib/rpm/",
+    "var/lib/ucf/",
+];
+/// Where settings and accounts are.
+const SETTINGS: [&str; 6] = ["etc/", "home/", "root/", "usr/etc/", "usr/lib/driftcheck/", "usr/lib/os-release"];
+/// Settings are short. Bytes.
+const SETTINGS_LIMIT: u64 = 1 << 20;
+
 /// Facts of one section as a probe finds them, in any order.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -93,6 +119,16 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_probes_read_is_kept_of_an_archive() {
+        for source in PROBES.iter().flat_map(|probe| probe.sources()) {
+            let path = source.strip_prefix('/').unwrap();
+            assert!(may_read(path.as_bytes(), 1 << 20), "{source}");
+        }
+        assert!(may_read(b"var/lib/rpm/rpmdb.sqlite", 1 << 30));
+        assert!(!may_read(b"usr/bin/tool", 1) && !may_read(b"etc/core", 2 << 20));
+    }
 
     #[test]
     fn probes_are_in_section_order() {

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 /// The attribute of an entry that one extended attribute becomes: its name and value.
 #[must_use]
-pub(super) fn describe(name: &[u8], value: &[u8]) -> (String, Value) {
+pub(crate) fn describe(name: &[u8], value: &[u8]) -> (String, Value) {
     match name {
         b"security.capability" => (
             "capabilities".into(),

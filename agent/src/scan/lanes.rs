@@ -25,15 +25,15 @@ mod shani {
     use super::Block;
 
     #[derive(Clone, Copy)]
-    pub(super) enum ShaNi {}
+    pub(crate) enum ShaNi {}
 
     impl ShaNi {
-        pub(super) fn detect() -> Option<Self> {
+        pub(crate) fn detect() -> Option<Self> {
             None
         }
     }
 
-    pub(super) fn compress_pair(proof: ShaNi, _: &mut [u32; 8], _: &[Block], _: &mut [u32; 8], _: &[Block]) {
+    pub(crate) fn compress_pair(proof: ShaNi, _: &mut [u32; 8], _: &[Block], _: &mut [u32; 8], _: &[Block]) {
         match proof {}
     }
 }
@@ -57,7 +57,7 @@ type Block = [u8; BLOCK];
 /// using more threads. The standard library caches the detection, so asking again costs a load.
 #[must_use]
 #[cfg(test)]
-pub(super) fn interleaves() -> bool {
+pub(crate) fn interleaves() -> bool {
     ShaNi::detect().is_some()
 }
 
@@ -66,12 +66,12 @@ pub(super) fn interleaves() -> bool {
 /// It knows nothing of padding: use a [`Hasher`] or [`digest_all`] unless the blocks are already
 /// padded.
 #[derive(Clone)]
-pub(super) struct State([u32; 8]);
+pub(crate) struct State([u32; 8]);
 
 impl State {
     /// The initial hash value (FIPS 180-4, section 5.3.3).
     #[must_use]
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self([
             0x6a09_e667,
             0xbb67_ae85,
@@ -87,7 +87,7 @@ impl State {
     /// The words as bytes, most significant first (FIPS 180-4, section 3.1): the digest, once the
     /// padding has been compressed too.
     #[must_use]
-    pub(super) fn to_bytes(&self) -> [u8; 32] {
+    pub(crate) fn to_bytes(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.0) {
             *to = word.to_be_bytes();
@@ -115,7 +115,7 @@ impl fmt::Debug for State {
 /// As many blocks as both have are interleaved, and the rest of the longer run follows alone, so
 /// that callers need not cut their runs to one length.
 #[cfg(test)]
-pub(super) fn compress_pair(a: &mut State, a_blocks: &[Block], b: &mut State, b_blocks: &[Block]) {
+pub(crate) fn compress_pair(a: &mut State, a_blocks: &[Block], b: &mut State, b_blocks: &[Block]) {
     compress_pair_on(ShaNi::detect(), a, a_blocks, b, b_blocks);
 }
 
@@ -150,7 +150,7 @@ fn compress(state: &mut State, blocks: &[Block]) {
 ///
 /// Two of them can be fed at once with [`update_pair`]; alone, one is as fast as the `sha2` crate.
 #[derive(Clone)]
-pub(super) struct Hasher {
+pub(crate) struct Hasher {
     state: State,
     /// Bytes absorbed so far, those in `buffer` included. FIPS 180-4 defines SHA-256 for fewer
     /// than 2^64 bits, which no real stream reaches; past that the count wraps.
@@ -164,7 +164,7 @@ pub(super) struct Hasher {
 impl Hasher {
     /// A computation that has absorbed nothing yet.
     #[must_use]
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             state: State::new(),
             length: 0,
@@ -174,7 +174,7 @@ impl Hasher {
     }
 
     /// Absorbs `data`. Any division of a stream into such pieces gives the same digest.
-    pub(super) fn update(&mut self, data: &[u8]) {
+    pub(crate) fn update(&mut self, data: &[u8]) {
         let (first, rest) = self.take_blocks(data);
         compress(&mut self.state, first.as_slice());
         compress(&mut self.state, rest);
@@ -182,7 +182,7 @@ impl Hasher {
 
     /// The digest of everything absorbed.
     #[must_use]
-    pub(super) fn finish(mut self) -> [u8; 32] {
+    pub(crate) fn finish(mut self) -> [u8; 32] {
         let tail = self.tail();
         compress(&mut self.state, tail.blocks());
         self.state.to_bytes()
@@ -236,7 +236,7 @@ impl fmt::Debug for Hasher {
 ///
 /// The lengths and what either has buffered may differ; pieces of like length gain the most,
 /// since what one has beyond the other is hashed alone.
-pub(super) fn update_pair(a: &mut Hasher, a_data: &[u8], b: &mut Hasher, b_data: &[u8]) {
+pub(crate) fn update_pair(a: &mut Hasher, a_data: &[u8], b: &mut Hasher, b_data: &[u8]) {
     update_pair_on(ShaNi::detect(), a, a_data, b, b_data);
 }
 
@@ -267,7 +267,7 @@ fn split_first<'d>(
 /// The digests of everything that `a` and `b` absorbed, their last blocks interleaved.
 #[must_use]
 #[cfg(test)]
-pub(super) fn finish_pair(a: Hasher, b: Hasher) -> ([u8; 32], [u8; 32]) {
+pub(crate) fn finish_pair(a: Hasher, b: Hasher) -> ([u8; 32], [u8; 32]) {
     finish_pair_on(ShaNi::detect(), a, b)
 }
 
@@ -306,7 +306,7 @@ impl Tail {
 /// Two messages are hashed at a time, and when one ends the next takes its place, so lengths may
 /// be mixed freely. Only the message that ends last is partly hashed alone: where one is much
 /// longer than the others, put it first.
-pub(super) fn digest_all(messages: &[&[u8]], out: &mut Vec<[u8; 32]>) {
+pub(crate) fn digest_all(messages: &[&[u8]], out: &mut Vec<[u8; 32]>) {
     digest_all_on(ShaNi::detect(), messages, out);
 }
 

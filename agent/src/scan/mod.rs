@@ -24,6 +24,7 @@ use baseline_format::Line;
 
 pub use encode::{FILES, Owners};
 pub use extended::{acl, capabilities};
+pub(crate) use extended::describe as describe_xattr;
 pub use hash::Algorithm;
 pub use inspect::{Plan, Tally};
 pub use pool::Depth;

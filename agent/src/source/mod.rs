@@ -2,8 +2,16 @@
 //!
 //! Whatever it is, it has a [`Tree`] for the probes and can be scanned for the `files` section.
 
+pub mod archive;
 pub mod bytes;
+pub mod compression;
+pub mod disk;
+pub mod ext4;
 pub mod file_system;
+pub mod kernel_mount;
+pub mod oci;
+mod opening;
+pub mod tar;
 
 use std::fmt;
 use std::io;
@@ -15,7 +23,8 @@ use baseline_format::OsText;
 use crate::host;
 use crate::scan::{self, Depth, Observer, Plan, Progress, Scanned, Scope};
 use crate::tree::{ImageTree, LiveTree, Tree, TreeError};
-use file_system::FileSystem;
+use file_system::{Fault, FileSystem};
+use kernel_mount::KernelMount;
 
 /// A source that has been opened.
 pub struct Source {
@@ -31,6 +40,8 @@ pub struct Source {
 enum Reading {
     Directory(LiveTree),
     Image(Arc<dyn FileSystem>, ImageTree),
+    /// A file system that the kernel reads for us, for as long as the mount is held.
+    Mounted(LiveTree, #[expect(dead_code, reason = "held")] KernelMount),
 }
 
 /// How a source is scanned.
@@ -62,6 +73,8 @@ pub struct Options {
     pub mount: bool,
     /// Content longer than this is not read. Bytes.
     pub size_limit: u64,
+    /// Whether the digest of the image is wanted, also where finding it out costs another reading of the file.
+    pub digest: bool,
 }
 
 /// Kinds of sources.
@@ -79,23 +92,54 @@ pub enum Kind {
     Disk,
 }
 
+impl Kind {
+    /// The word in a baseline's header.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Tar => "tar",
+            Self::Oci => "oci",
+            Self::Docker => "docker",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 impl Source {
-    /// Opens what is found at `path` of this machine.
-    pub fn open(path: &[u8], _options: &Options, _progress: &Progress) -> Result<Self, SourceError> {
-        Self::directory(path)
+    /// Opens what is found at `path` of this machine; `-` is a tar archive from standard input.
+    pub fn open(path: &[u8], options: &Options) -> Result<Self, SourceError> {
+        let mut source = opening::open(path, options)?;
+        source.name = OsText::new(path);
+        Ok(source)
+    }
+
+    fn image(image: Arc<dyn FileSystem>, kind: Kind) -> Self {
+        let tree = ImageTree::new(Arc::clone(&image));
+        Self::of(Reading::Image(image, tree), kind)
+    }
+
+    fn mounted(tree: LiveTree, mount: KernelMount) -> Self {
+        Self::of(Reading::Mounted(tree, mount), Kind::Disk)
+    }
+
+    fn of(reading: Reading, kind: Kind) -> Self {
+        Self {
+            reading,
+            kind: kind.name(),
+            digest: None,
+            name: OsText::default(),
+        }
     }
 
     /// Opens a directory of this machine.
-    pub fn directory(path: &[u8]) -> Result<Self, SourceError> {
-        let name = OsText::new(path);
+    fn directory(path: &[u8]) -> Result<Self, SourceError> {
         match LiveTree::open(path) {
-            Ok(tree) => Ok(Self {
-                reading: Reading::Directory(tree),
-                kind: "directory",
-                digest: None,
-                name,
+            Ok(tree) => Ok(Self::of(Reading::Directory(tree), Kind::Directory)),
+            Err(why) => Err(SourceError::Directory {
+                path: OsText::new(path),
+                why,
             }),
-            Err(why) => Err(SourceError::Directory { path: name, why }),
         }
     }
 
@@ -103,7 +147,7 @@ impl Source {
     #[must_use]
     pub fn tree(&self) -> &dyn Tree {
         match &self.reading {
-            Reading::Directory(tree) => tree,
+            Reading::Directory(tree) | Reading::Mounted(tree, _) => tree,
             Reading::Image(_, tree) => tree,
         }
     }
@@ -124,12 +168,12 @@ impl Source {
             progress: settings.progress,
         };
         let expected = match &self.reading {
-            Reading::Directory(tree) => tree.inodes_in_use(),
+            Reading::Directory(tree) | Reading::Mounted(tree, _) => tree.inodes_in_use(),
             Reading::Image(image, _) => image.expected(),
         };
         settings.progress.expected.store(expected, Ordering::Relaxed);
         match &self.reading {
-            Reading::Directory(tree) => {
+            Reading::Directory(tree) | Reading::Mounted(tree, _) => {
                 let root = tree.root().map_err(|why| {
                     io::Error::other(format!("cannot look at the root `{}`: {why}", self.name))
                 })?;
@@ -151,12 +195,20 @@ pub enum SourceError {
         /// Why.
         why: TreeError,
     },
+    /// An image is refused: it is damaged, ambiguous, or of a kind that is not read.
+    Refused {
+        /// The image.
+        path: OsText,
+        /// Why.
+        why: Fault,
+    },
 }
 
 impl fmt::Display for SourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory { path, why } => write!(f, "cannot look at the root `{path}`: {why}"),
+            Self::Refused { path, why } => write!(f, "{path}: {why}"),
         }
     }
 }

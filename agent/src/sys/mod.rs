@@ -10,6 +10,7 @@
 
 mod clone;
 mod kind;
+mod loop_device;
 mod metadata;
 mod mounts;
 mod open;
@@ -18,6 +19,7 @@ mod xattr;
 
 pub use clone::PrivateView;
 pub use kind::Kind;
+pub use loop_device::{DetachedMount, MountFailure, MountRequest};
 pub use metadata::{Identity, Metadata, State};
 pub use mounts::{Mount, Mounts};
 pub use open::{Directory, Handle, Names, Opened, open_root, path_of};

@@ -90,6 +90,15 @@ impl Directory {
         }
     }
 
+    /// A further descriptor of the same directory.
+    pub fn again(&self) -> Result<Self, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |flags| rustix::fs::openat(&self.fd, c".", flags, Mode::empty());
+        let fd = open(flags | OFlags::NOATIME)
+            .or_else(|why| if why == Errno::PERM { open(flags) } else { Err(why) })?;
+        Ok(Self::new(fd, self.view))
+    }
+
     /// Takes hold of `name`, one component, without opening it for anything.
     pub fn handle(&self, name: &[u8]) -> Result<Handle, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

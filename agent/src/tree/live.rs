@@ -10,7 +10,7 @@ use crate::sys::{self, Directory, Handle, Kind, Mounts, Readable};
 #[derive(Debug)]
 pub struct LiveTree {
     root: Directory,
-    /// Where the root is on this machine, to know which mounts lie below it.
+    /// Where the root is on this machine, to know which mounts lie below it; empty if it is mounted nowhere.
     path: Vec<u8>,
     readable: Readable,
     mounts: Mounts,
@@ -33,9 +33,19 @@ impl LiveTree {
         })
     }
 
+    /// Takes the root of a file system that is mounted where nobody else sees it.
+    pub fn of_hidden_mount(root: Directory) -> Result<Self, TreeError> {
+        Ok(Self {
+            root,
+            path: Vec::new(),
+            readable: Readable::new().map_err(error)?,
+            mounts: Mounts::default(),
+        })
+    }
+
     /// A further descriptor of the root, for a scan.
     pub fn root(&self) -> Result<Directory, TreeError> {
-        sys::open_root(&self.path).map_err(error)
+        self.root.again().map_err(error)
     }
 
     /// Files on the root's file system, if the root is all of it; else 0. An estimate for showing progress.

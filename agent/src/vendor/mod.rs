@@ -27,7 +27,7 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
     if let Some(name) = settings.sections.iter().find(|name| *name != FILES) {
         return Err(Failure::VendorSection(name.clone()));
     }
-    let source = Source::open(&settings.root, &settings.source, progress).map_err(Failure::Source)?;
+    let source = Source::open(&settings.root, &settings.source).map_err(Failure::Source)?;
     let tree = source.tree();
     let declared = Declared::read(tree);
     if declared.is_empty() && declared.trouble.is_empty() {
@@ -83,6 +83,7 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
         path: None,
         digest: None,
         image: None,
+        signature: None,
         trust: declared.trust(),
     };
     finish(collected, reference, &source, started)

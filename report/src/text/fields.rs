@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baseline_format::report::{ChangeKind, Drift, FieldChange};
+use baseline_format::report::{ChangeKind, FieldChange};
 use baseline_format::{OsText, UNSEEN, Value};
 
 use crate::words::{count, instant, number, padded, plain, quoted, shorten, shorten_pair, width, wrap};
@@ -78,10 +78,10 @@ impl Detail {
     }
 }
 
-/// What there is to say about a drift's attributes; the weightiest first where all are told.
-pub(super) fn details(drift: &Drift) -> Vec<Detail> {
-    let mut fields: Vec<&FieldChange> = drift.fields.iter().collect();
-    match drift.change {
+/// What there is to say about a change's attributes; the weightiest first where all are told.
+pub(super) fn details(change: ChangeKind, fields: &[FieldChange]) -> Vec<Detail> {
+    let mut fields: Vec<&FieldChange> = fields.iter().collect();
+    match change {
         ChangeKind::Added | ChangeKind::Removed => fields.sort_by_key(|field| is_bulk(&field.name)),
         ChangeKind::Unseen if fields.iter().any(|field| field.name == UNSEEN) => {
             fields.retain(|field| field.name == UNSEEN);
@@ -91,7 +91,7 @@ pub(super) fn details(drift: &Drift) -> Vec<Detail> {
     let mut details: Vec<Detail> = fields
         .iter()
         .take(FIELDS)
-        .map(|field| detail(drift.change, field))
+        .map(|field| detail(change, field))
         .collect();
     if fields.len() > FIELDS {
         let more = (fields.len() - FIELDS) as u64;

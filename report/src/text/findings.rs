@@ -135,7 +135,7 @@ impl<'a> Findings<'a> {
                 lead: &margin,
                 label,
                 aligned,
-                details: details(&item.drift),
+                details: details(item.drift.change, &item.drift.fields),
                 hint,
             };
             match group.change {

@@ -10,11 +10,16 @@
 
 mod block;
 mod coverage;
+mod diff;
 mod fields;
 mod findings;
 mod head;
+mod inventory;
 mod page;
 mod related;
+
+pub use diff::DiffText;
+pub use inventory::{write_entry, write_inventory};
 
 use std::io::{self, BufWriter, Write};
 

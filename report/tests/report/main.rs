@@ -1,5 +1,6 @@
 //! Whole reports, rendered.
 
+mod diff;
 mod golden;
 mod properties;
 mod samples;

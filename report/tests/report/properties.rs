@@ -162,6 +162,7 @@ fn any_report() -> impl Strategy<Value = Report> {
             path,
             digest,
             image,
+            signature: None,
             trust,
         });
     let sentences = (hostile(), hostile(), hostile(), hostile(), option::of(hostile()));

@@ -44,6 +44,7 @@ pub(crate) fn report(coverage: Vec<Coverage>, mut drifts: Vec<Drift>) -> Report 
                 source_kind: "directory".to_owned(),
                 ..Image::default()
             }),
+            signature: None,
             trust: vec![
                 "The baseline is not signed: whoever can write the file can change what is expected."
                     .to_owned(),

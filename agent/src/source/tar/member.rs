@@ -22,7 +22,9 @@ pub struct Member {
     /// Extended attributes, sorted by name: full names, values as the kernel has them.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// `SCHILY.acl.access`: an access control list as text. The names in it are resolved by whoever knows the image's
-    /// accounts.
+    /// accounts. Where it has a mask, that takes the place of the group's permission bits, which bsdtar does not write
+    /// into the mode. GNU tar may write it a second time, as an extended attribute; also where it has nothing beyond the
+    /// permission bits.
     pub acl: Option<Vec<u8>>,
     /// `SCHILY.acl.default`.
     pub default_acl: Option<Vec<u8>>,
