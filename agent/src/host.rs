@@ -39,8 +39,8 @@ pub fn describe(source: &Source) -> Host {
     }
 }
 
-/// `ID` and `VERSION_ID` of os-release(5).
-fn system(tree: &dyn Tree) -> Option<OsText> {
+/// `ID` and `VERSION_ID` of os-release(5), e.g. `debian 12`.
+pub(crate) fn system(tree: &dyn Tree) -> Option<OsText> {
     let text = tree
         .read(b"/etc/os-release", SHORT)
         .or_else(|_| tree.read(b"/usr/lib/os-release", SHORT))

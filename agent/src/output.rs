@@ -4,7 +4,30 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::host;
+
+/// Where what memory does not hold may go. Not `/tmp`: it is often memory.
+const TEMPORARY: [&str; 3] = ["/var/lib/driftcheck", "/var/tmp", "/dev/shm"];
+
+/// A file without a name, which vanishes with this process; below `$TMPDIR` if that is set.
+pub fn temporary() -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let chosen = std::env::var_os("TMPDIR").map(PathBuf::from);
+    let places = TEMPORARY.map(PathBuf::from);
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for directory in chosen.into_iter().chain(places) {
+        match rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => return Ok(File::from(fd)),
+            Err(why) => {
+                let why = crate::sys::explain(why);
+                last = io::Error::other(format!("{}: {why}", directory.display()));
+            }
+        }
+    }
+    Err(last)
+}
 
 /// Standard output, or a file that is named when it is complete.
 pub enum Output {
@@ -78,7 +101,6 @@ impl Output {
     /// A file without a name: nothing stays behind, however this process ends. Not every file system has them. Only
     /// the owner may read it: a baseline says which passwords age how, and who may do what.
     fn nameless(target: &Path) -> io::Result<(File, Option<PathBuf>)> {
-        use rustix::fs::{Mode, OFlags};
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
         let fd = rustix::fs::open(directory_of(target), flags, Mode::RUSR | Mode::WUSR)?;
         Ok((File::from(fd), None))

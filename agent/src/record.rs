@@ -1,7 +1,7 @@
 //! Recording a baseline: the walk with the writer at its end.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use baseline_format::header::{self, End, FORMAT_VERSION, Header, Image, SectionInfo};
@@ -56,6 +56,23 @@ const NAMED: usize = 200;
 
 /// Records a baseline. The file appears under its name only when it is complete and on disk.
 pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure> {
+    let failed = |why| Failure::Write {
+        path: OsText::new(&settings.output),
+        why: WriteError::Io(why),
+    };
+    // Whether the file can be written at all is known before hours are spent.
+    let output = Output::create(&settings.output).map_err(failed)?;
+    let (output, recorded) = record(settings, progress, output)?;
+    output.commit().map_err(failed)?;
+    Ok(recorded)
+}
+
+/// Records a baseline into `output`.
+pub fn record<W: Write + Send>(
+    settings: &Settings,
+    progress: &Progress,
+    output: W,
+) -> Result<(W, Recorded), Failure> {
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
     check_sections(&settings.sections, known).map_err(|why| Failure::Usage(why.to_string()))?;
     // Neither what is being written nor what it replaces is part of the image.
@@ -66,6 +83,7 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
     let built_in = header::Scope {
         include: Vec::new(),
         exclude: Scope::built_in(),
+        ..header::Scope::default()
     };
     let scope = Scope::new(&built_in, &settings.exclude, &settings.include, &own).map_err(Failure::Glob)?;
     let source = Source::open(&settings.from, &source::Options { digest: true, ..settings.source.clone() }).map_err(Failure::Source)?;
@@ -74,6 +92,7 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         image: Image {
             source_kind: source.kind.to_owned(),
             digest: source.digest.clone(),
+            os: host::system(source.tree()).map(|os| os.to_string()),
             ..settings.image.clone()
         },
         sections: sections(&settings.sections),
@@ -83,7 +102,6 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         path: OsText::new(&settings.output),
         why,
     };
-    let output = Output::create(&settings.output).map_err(|why| failed(WriteError::Io(why)))?;
     let mut recording = Recording {
         writer: BaselineWriter::new(&header, output).map_err(failed)?,
         failed: None,
@@ -115,13 +133,13 @@ pub fn run(settings: &Settings, progress: &Progress) -> Result<Recorded, Failure
         ..
     } = recording;
     let (output, end) = writer.finish().map_err(failed)?;
-    output.commit().map_err(|why| failed(WriteError::Io(why)))?;
-    Ok(Recorded {
+    let recorded = Recorded {
         end,
         unseen,
         unseen_total,
         mounts,
-    })
+    };
+    Ok((output, recorded))
 }
 
 /// All sections, or those that were asked for, sorted by name.
@@ -143,15 +161,15 @@ fn sections(wanted: &[String]) -> Vec<SectionInfo> {
     sections
 }
 
-struct Recording {
-    writer: BaselineWriter<Output>,
+struct Recording<W: Write> {
+    writer: BaselineWriter<W>,
     failed: Option<WriteError>,
     unseen: Vec<(String, Unseen)>,
     unseen_total: u64,
     mounts: Vec<String>,
 }
 
-impl Recording {
+impl<W: Write + Send> Recording<W> {
     fn files(
         &mut self,
         settings: &Settings,
@@ -191,7 +209,7 @@ impl Recording {
     }
 }
 
-impl Observer for Recording {
+impl<W: Write + Send> Observer for Recording<W> {
     fn entry(&mut self, line: &Line<'_>) -> Result<(), Stop> {
         self.note(line);
         self.writer.push(*line).map_err(|why| {

@@ -248,32 +248,13 @@ fn we_read_the_keys_of_openssl_and_verify_its_signatures() {
     }
 }
 
-/// What `securesystemslib` and `in-toto-attestation` make of an envelope on standard input. Arguments: the threshold
-/// and the public keys.
-const VERIFY: &str = r#"
-import base64, hashlib, json, sys
-from cryptography.hazmat.primitives import serialization
-from google.protobuf import json_format
-from in_toto_attestation.v1.statement import Statement
-from in_toto_attestation.v1 import statement_pb2
-from securesystemslib.dsse import Envelope
-from securesystemslib.signer import SSlibKey
-
-keys = []
-for path in sys.argv[2:]:
-    public = serialization.load_pem_public_key(open(path, "rb").read())
-    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    keys.append(SSlibKey.from_crypto(public, keyid=hashlib.sha256(der).hexdigest()))
-envelope = Envelope.from_dict(json.load(sys.stdin))
-accepted = envelope.verify(keys, int(sys.argv[1]))
-statement = Statement.copy_from_pb(json_format.Parse(envelope.payload, statement_pb2.Statement()))
-statement.validate()
-print(json.dumps({
-    "keys": sorted(accepted),
-    "payloadType": envelope.payload_type,
-    "statement": json_format.MessageToDict(statement.pb),
-}))
-"#;
+/// The first block of a language in the document for operators.
+fn documented(language: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/signatures.md");
+    let document = fs::read_to_string(path).unwrap();
+    let (_, block) = document.split_once(&format!("```{language}\n")).unwrap();
+    block.split_once("```\n").unwrap().0.to_owned()
+}
 
 /// Adds a signature of `securesystemslib` to an envelope on standard input. Arguments: a private and a public key.
 const SIGN: &str = r#"
@@ -298,7 +279,8 @@ fn ask(
     threshold: &str,
     envelope: &Json,
 ) -> Result<Json, String> {
-    let arguments = [&["-c", VERIFY, threshold], keys].concat();
+    let program = documented("python");
+    let arguments = [&["-c", &program, threshold], keys].concat();
     let output = run(directory, python, &arguments, envelope.to_string().as_bytes())?;
     Ok(serde_json::from_slice(&output).unwrap())
 }
@@ -393,6 +375,24 @@ fn we_verify_envelopes_that_python_signed() {
         (trusted.by, trusted.aside),
         (vec!["a".to_owned(), "b".to_owned()], Vec::new())
     );
+}
+
+#[test]
+fn the_documented_anchors_are_read() {
+    let directory = work("documented");
+    let anchors = directory.join("trust.d");
+    fs::create_dir(&anchors).unwrap();
+    fs::write(anchors.join("images.toml"), documented("toml")).unwrap();
+    for name in ["release", "dba"] {
+        keygen(&directory.join(name)).unwrap();
+        fs::copy(
+            directory.join(format!("{name}.pub")),
+            anchors.join(format!("{name}.pub")),
+        )
+        .unwrap();
+    }
+    let anchors = Anchors::read(&anchors, Missing::Refused).unwrap();
+    assert_eq!((anchors.needed("web"), anchors.needed("db-1")), (1, 2));
 }
 
 /// RFC 8410, section 10.3: a private key that everybody knows.

@@ -48,6 +48,9 @@ pub struct Image {
     /// The image that this one takes the place of, as its builder names it, e.g. `web:1.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
+    /// `ID` and `VERSION_ID` of the image's os-release(5), e.g. `debian 12`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
     /// When the image was built, RFC 3339, as its builder says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built: Option<String>,
@@ -72,6 +75,27 @@ pub struct Scope {
     /// What was left out.
     #[serde(default)]
     pub exclude: Vec<Exclusion>,
+    /// What it means that an entry does not have an attribute.
+    #[serde(default, skip_serializing_if = "Stated::is_all")]
+    pub attributes: Stated,
+}
+
+/// What it means that an entry of a baseline does not have an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stated {
+    /// That what it is of has no such attribute: a file without capabilities.
+    #[default]
+    All,
+    /// Nothing: only what is stated is compared. Of lists that others made, such as an imported mtree.
+    Declared,
+}
+
+impl Stated {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it like this")]
+    const fn is_all(&self) -> bool {
+        matches!(self, Self::All)
+    }
 }
 
 /// One rule that leaves something out.

@@ -139,7 +139,7 @@ fn a_password_that_may_be_used_is_told_and_its_hash_is_not() {
     );
     let again = scratch.join("again");
     Run::record(tree.path(), &again).run().expect_code(0);
-    let shown = Run::new(["baseline", "show"])
+    let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
         .and([&again])
         .run()
         .expect_code(0)

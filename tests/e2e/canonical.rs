@@ -139,7 +139,7 @@ fn entries_are_all_that_find_finds_and_in_the_order() {
     let scratch = Scratch::new("canonical-order");
     let tree = varied(&scratch);
     recorded(tree.path(), &scratch, "baseline", &["--threads", "3"]);
-    let shown = Run::new(["baseline", "show"])
+    let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
         .and([scratch.join("baseline")])
         .run()
         .expect_code(0);
@@ -177,7 +177,7 @@ fn every_digest_is_that_of_another_program() {
     let scratch = Scratch::new("canonical-digests");
     let tree = varied(&scratch);
     recorded(tree.path(), &scratch, "baseline", &[]);
-    let shown = Run::new(["baseline", "show", "--section", "files"])
+    let shown = Run::new(["baseline", "show", "--section", "files", "--format", "json"])
         .and([scratch.join("baseline")])
         .run()
         .expect_code(0);

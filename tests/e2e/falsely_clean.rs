@@ -55,7 +55,7 @@ fn a_bit_flipped_anywhere_is_refused_or_changes_nothing() {
     let scratch = Scratch::new("false-flip");
     let (tree, baseline) = recorded(&scratch);
     let whole = fs::read(&baseline).unwrap();
-    let shown = |file: &Path| Run::new(["baseline", "show"]).and([file]).run();
+    let shown = |file: &Path| Run::new(["baseline", "show", "--all", "--format", "json"]).and([file]).run();
     let content = shown(&baseline).expect_code(0).stdout;
     let damaged = scratch.join("damaged");
     // All bits of the container's first bytes, and one bit of each byte that a step meets further on.
@@ -161,7 +161,7 @@ fn a_report_that_does_not_arrive_is_an_error() {
                 .and([tree.path()])
                 .to(full),
         ),
-        ("show", Run::new(["baseline", "show"]).and([&baseline]).to(full)),
+        ("show", Run::new(["baseline", "show", "--all", "--format", "json"]).and([&baseline]).to(full)),
         (
             "verify",
             Run::new(["baseline", "verify"]).and([&baseline]).to(full),

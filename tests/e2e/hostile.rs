@@ -39,7 +39,7 @@ impl Drop for Stopper<'_> {
 
 /// The attributes of one file in a baseline.
 fn attributes(baseline: &Path, path: &str) -> serde_json::Value {
-    let shown = Run::new(["baseline", "show", "--section", "files"])
+    let shown = Run::new(["baseline", "show", "--section", "files", "--format", "json"])
         .and([baseline])
         .run()
         .expect_code(0);
@@ -136,7 +136,7 @@ fn links_are_never_followed() {
     let baseline = scratch.join("baseline");
     Run::record(tree.path(), &baseline).run().expect_code(0);
     Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0)).assert_clean();
-    let shown = Run::new(["baseline", "show"])
+    let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
         .and([&baseline])
         .run()
         .expect_code(0)
@@ -311,7 +311,7 @@ fn a_directory_swapped_with_a_link_never_leads_outside() {
             let baseline = scratch.join(format!("baseline-{number}"));
             let ran = Run::record(tree.path(), &baseline).and(["--threads", "3"]).run();
             assert!(matches!(ran.code, 0 | 2), "{}: {}", ran.code, ran.stderr);
-            let shown = Run::new(["baseline", "show"])
+            let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
                 .and([&baseline])
                 .run()
                 .expect_code(0)

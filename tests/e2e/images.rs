@@ -22,7 +22,7 @@ const IMAGES: [(&str, &[&str], &str); 8] = [
 fn record(images: &Path, name: &str, more: &[&str], baseline: &Path) -> Value {
     let ran = Run::record(&images.join(name), baseline).and(more).run();
     assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
-    let shown = Run::new(["baseline", "show", "--format", "json"])
+    let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
         .and([baseline])
         .run();
     assert_eq!(shown.code, 0, "{name}: {}", shown.stderr);
@@ -162,7 +162,7 @@ fn standard_input_is_a_tar() {
         .unwrap();
     assert!(status.success());
     let entries = |baseline: &Path| {
-        let shown = Run::new(["baseline", "show", "--format", "json"]).and([baseline]).run();
+        let shown = Run::new(["baseline", "show", "--all", "--format", "json"]).and([baseline]).run();
         String::from_utf8(shown.stdout).unwrap()
     };
     assert_eq!(entries(&file), entries(&piped));

@@ -7,12 +7,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 
 use baseline_format::report::{Drift, Severity, Summary};
-use rustix::fs::{Mode, OFlags};
 
 /// Drifts that are kept in memory.
 const IN_MEMORY: usize = 8_000;
-/// Where the others may go. Not `/tmp`: it is often memory.
-const SPILL: [&str; 3] = ["/var/lib/driftcheck", "/var/tmp", "/dev/shm"];
 
 /// Drifts by severity, each in the order in which they came.
 #[derive(Debug, Default)]
@@ -94,25 +91,12 @@ impl DriftLog {
 impl Bucket {
     fn spill(&mut self, drift: &Drift) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(BufWriter::new(nameless_file()?));
+            self.file = Some(BufWriter::new(crate::output::temporary()?));
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         serde_json::to_writer(&mut *file, drift)?;
         file.write_all(b"\n")
     }
-}
-
-/// A file without a name, which vanishes with this process.
-fn nameless_file() -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for directory in SPILL {
-        match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return Ok(File::from(fd)),
-            Err(why) => last = io::Error::other(format!("{directory}: {}", crate::sys::explain(why))),
-        }
-    }
-    Err(last)
 }
 
 /// Iterator over drifts, worst first.

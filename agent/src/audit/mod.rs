@@ -7,6 +7,7 @@ mod findings;
 mod links;
 mod policy;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -14,15 +15,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use baseline_format::compare::{Attributes, Comparer};
-use baseline_format::header::{self, SectionInfo};
+use baseline_format::header::{self, SectionInfo, Stated};
 use baseline_format::report::{self, BaselineKind, REPORT_SCHEMA, Report, SignatureStatus, Tool};
-use baseline_format::{BaselineReader, Entry, Line, OsText, ReadError, Reference};
+use baseline_format::{BaselineReader, Entry, Line, OsText, ReadError, Reference, Value};
 
 pub use drift_log::{DriftLog, Drifts};
 pub use findings::Collected;
 pub(crate) use policy::judge;
 
 use crate::host;
+use crate::inspect::{OVERLAY, PROVENANCE};
 use crate::probes::{Facts, PROBES, Probe};
 use crate::scan::{self, Algorithm, BadGlob, Depth, FILES, Observer, Plan, Progress, Scope, Stop};
 use crate::source::file_system::Fault;
@@ -86,6 +88,15 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     let file = File::open(host::as_path(path)).map_err(|why| unusable(ReadError::Io(why)))?;
     let reader = BaselineReader::open(BufReader::with_capacity(64 << 10, file)).map_err(unusable)?;
     let header = reader.header().clone();
+    if header.image.source_kind == OVERLAY {
+        return Err(refused(
+            "it is an overlay, which says only what differs from its base: merge it with its base first".to_owned(),
+        ));
+    }
+    let (attributes, digests) = match header.scope.attributes {
+        Stated::All => (Attributes::All, HashMap::new()),
+        Stated::Declared => (Attributes::Declared, digests_of(path).map_err(unusable)?),
+    };
     let source = Source::open(&settings.root, &settings.source).map_err(Failure::Source)?;
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
     check_sections(&settings.sections, |name| {
@@ -102,9 +113,13 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
         &own,
     )?);
     let mut audit = Audit {
-        comparer: Comparer::new(reader, Attributes::All, INFORMATIVE),
+        comparer: Comparer::new(reader, attributes, INFORMATIVE),
         collected: Collected::new(Arc::clone(&scope), source.is_running_system()),
         failed: None,
+        plan: Digests {
+            size_limit: settings.size_limit,
+            digests,
+        },
     };
     for section in &header.sections {
         audit.section(section, settings, &source, &scope, progress, &name)?;
@@ -136,7 +151,7 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     if end.digest != admitted.sealed.end.digest {
         return Err(refused("it was replaced while it was read".to_owned()));
     }
-    for sum in &end.sections {
+    for sum in end.sections.iter().filter(|sum| sum.name != PROVENANCE) {
         collected.coverage(&sum.name).expected = sum.entries;
     }
     collected.nothing_left(&settings.sections);
@@ -205,6 +220,7 @@ struct Audit<R> {
     comparer: Comparer<R>,
     collected: Collected,
     failed: Option<ReadError>,
+    plan: Digests,
 }
 
 impl<R: Reference + Send> Audit<R> {
@@ -218,6 +234,15 @@ impl<R: Reference + Send> Audit<R> {
         baseline: &OsText,
     ) -> Result<(), Failure> {
         let name = section.name.as_str();
+        if name == PROVENANCE {
+            // It is about the baseline, and no host has it.
+            let passed = self.comparer.pass(name, &mut self.collected);
+            passed.map_err(|why| Failure::Baseline {
+                path: baseline.clone(),
+                why,
+            })?;
+            return Ok(());
+        }
         self.collected.coverage(name);
         let unusable = |why: ReadError| Failure::Baseline {
             path: baseline.clone(),
@@ -275,9 +300,7 @@ impl<R: Reference + Send> Audit<R> {
         scope: &Arc<Scope>,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let plan = Everything {
-            size_limit: settings.size_limit,
-        };
+        let plan = self.plan.clone();
         let scan = ScanSettings {
             plan: &plan,
             scope: Arc::clone(scope),
@@ -313,6 +336,50 @@ pub(crate) fn facts(probe: &dyn Probe, tree: &dyn Tree) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// Content by the digests that a baseline made elsewhere has.
+#[derive(Clone)]
+struct Digests {
+    size_limit: u64,
+    /// Of the paths whose digest is not SHA-256.
+    digests: HashMap<Vec<u8>, Algorithm>,
+}
+
+impl Plan for Digests {
+    fn content(&self, path: &[u8]) -> Algorithm {
+        self.digests.get(path).copied().unwrap_or(Algorithm::Sha256)
+    }
+
+    fn size_limit(&self) -> u64 {
+        self.size_limit
+    }
+}
+
+/// The algorithms of the digests in a baseline that are not SHA-256, by path.
+fn digests_of(path: &[u8]) -> Result<HashMap<Vec<u8>, Algorithm>, ReadError> {
+    let file = BufReader::with_capacity(64 << 10, File::open(host::as_path(path))?);
+    let mut reader = BaselineReader::open(file)?;
+    let mut digests = HashMap::new();
+    while let Some(line) = reader.current() {
+        if line.section() == FILES
+            && let Some(key) = OsText::parse(&line.key())
+        {
+            // What states no digest, or one that is not known, is not read.
+            let algorithm = match line.get("digest").map(|digest| digest.decode()) {
+                Some(Value::Text(digest)) => Algorithm::of(digest.as_str()),
+                _ => None,
+            };
+            match algorithm.unwrap_or(Algorithm::None) {
+                Algorithm::Sha256 => {}
+                other => {
+                    digests.insert(key.to_bytes().into_owned(), other);
+                }
+            }
+        }
+        reader.advance()?;
+    }
+    Ok(digests)
 }
 
 /// All content, by SHA-256.

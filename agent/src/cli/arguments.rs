@@ -1,5 +1,7 @@
 //! What can be asked for.
 
+pub(super) mod baseline;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
+pub(super) use baseline::BaselineCommand;
 use crate::scan::Depth;
 use crate::source;
 use crate::trust::gate::{self, Demand, Memory, Rollback};
@@ -53,27 +56,12 @@ pub(super) enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum BaselineCommand {
-    /// Check that a baseline is whole and sound
-    Verify {
-        /// The baseline
-        file: OsString,
-    },
-    /// Print a baseline's entries, one JSON array a line
-    Show {
-        /// The baseline
-        file: OsString,
-        /// Only this section
-        #[arg(long)]
-        section: Option<String>,
-    },
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum SchemaName {
     /// A baseline's header, entries and trailer
     Baseline,
+    /// What tells two baselines, images or roots apart
+    Diff,
     /// A report
     Report,
 }

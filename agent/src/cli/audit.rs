@@ -5,12 +5,12 @@ use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 
 use baseline_format::report::Verdict;
-use driftcheck_report::{Colour, TextStyle, write_json, write_text};
+use driftcheck_report::{TextStyle, write_json, write_text};
 
-use super::arguments::{AuditArguments, Format, When};
+use super::arguments::{AuditArguments, Format};
 use super::exit::Exit;
 use super::progress;
-use super::voice::complain;
+use super::voice::{complain, style};
 use crate::audit::{self, Outcome};
 use crate::scan::Progress;
 use crate::source::SourceError;
@@ -100,26 +100,14 @@ fn write_report(outcome: Outcome, arguments: &AuditArguments) -> io::Result<()> 
     match arguments.format {
         Format::Json => write_json(&head, drifts, &mut out)?,
         Format::Text => {
-            let colour = match arguments.colour {
-                When::Always => Colour::Always,
-                When::Auto if to_terminal && std::env::var_os("NO_COLOR").is_none() => Colour::Always,
-                When::Auto | When::Never => Colour::Never,
-            };
-            let width = if to_terminal { terminal_width() } else { 80 };
             let style = TextStyle {
-                width,
-                colour,
                 limit: arguments.list,
-                ..TextStyle::default()
+                ..style(arguments.colour, to_terminal)
             };
             write_text(&head, drifts, &style, &mut out)?;
         }
     }
     out.flush()
-}
-
-pub(super) fn terminal_width() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col).clamp(40, 200))
 }
 
 impl From<Verdict> for Exit {

@@ -36,7 +36,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         None => audit::run(&arguments.audit),
         Some(Command::Record(arguments)) => record::run(&arguments),
-        Some(Command::Baseline { command }) => baseline::run(command),
+        Some(Command::Baseline { command }) => baseline::run(&command),
         Some(Command::Schema { name }) => schema(name),
     }
 }
@@ -44,6 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn schema(name: SchemaName) -> Exit {
     let text = match name {
         SchemaName::Baseline => baseline_format::schema::baseline(),
+        SchemaName::Diff => driftcheck_report::diff::schema(),
         SchemaName::Report => baseline_format::schema::report(),
     };
     tell(&text)

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write as _};
 
+use driftcheck_report::{Colour, TextStyle};
+
+use super::arguments::When;
 use super::exit::Exit;
 
 /// Writes to standard output.
@@ -28,6 +31,23 @@ pub(super) fn say(text: &str) {
 pub(super) fn complain(text: &str, exit: Exit) -> Exit {
     writeln!(io::stderr(), "driftcheck: error: {}", escape(text)).ok();
     exit
+}
+
+/// How text for people is written.
+pub(super) fn style(colour: When, to_terminal: bool) -> TextStyle<'static> {
+    TextStyle {
+        width: if to_terminal { terminal_width() } else { 80 },
+        colour: match colour {
+            When::Always => Colour::Always,
+            When::Auto if to_terminal && std::env::var_os("NO_COLOR").is_none() => Colour::Always,
+            When::Auto | When::Never => Colour::Never,
+        },
+        ..TextStyle::default()
+    }
+}
+
+fn terminal_width() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col).clamp(40, 200))
 }
 
 /// A terminal gets no control characters, also not from a file name in an error.

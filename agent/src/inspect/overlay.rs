@@ -97,7 +97,8 @@ fn header(base: &Header, target: &Header, settings: &Settings) -> Result<Header,
         return Err(Failure::Sections);
     }
     let (own, other) = (&base.scope, &target.scope);
-    let is_same_scope = is_same_set(&own.include, &other.include)
+    let is_same_scope = own.attributes == other.attributes
+        && is_same_set(&own.include, &other.include)
         && own.exclude.iter().all(|rule| other.exclude.iter().any(|known| is_same(rule, known)))
         && other.exclude.iter().all(|rule| own.exclude.iter().any(|known| is_same(rule, known)));
     if !is_same_scope {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use baseline_format::header::{self, Exclusion, ExclusionReach};
+use baseline_format::header::{self, Exclusion, ExclusionReach, Stated};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Directories whose ordinary content comes and goes and means nothing.
@@ -249,6 +249,7 @@ impl Scope {
         header::Scope {
             include: self.include_globs.clone(),
             exclude: exclude.collect(),
+            attributes: Stated::All,
         }
     }
 
@@ -343,6 +344,7 @@ mod tests {
         let recorded = header::Scope {
             include: Vec::new(),
             exclude: Scope::built_in(),
+            ..header::Scope::default()
         };
         let owned = |globs: &[&str]| globs.iter().map(|&glob| glob.to_owned()).collect::<Vec<_>>();
         Scope::new(&recorded, &owned(exclude), &owned(include), &[]).unwrap()

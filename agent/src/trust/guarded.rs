@@ -201,7 +201,7 @@ mod tests {
         let directory = top.join("trust.d");
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("a"), "x").unwrap();
-        for (owned, place) in [(&top, "above"), (&directory, "the directory")] {
+        for (owned, place) in [(&*top, "above"), (&*directory, "the directory")] {
             std::os::unix::fs::chown(owned, Some(4711), None).unwrap();
             let told = Guarded::open(&directory).unwrap_err().0;
             assert!(

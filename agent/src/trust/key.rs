@@ -364,6 +364,20 @@ mod tests {
         }
     }
 
+    /// `--key <(decrypt release.key)`.
+    #[test]
+    fn a_key_can_come_through_a_pipe() {
+        let (read, mut write) = io::pipe().unwrap();
+        let der = key(3).0.to_pkcs8v1().unwrap();
+        write
+            .write_all(pem::encode(der.as_ref(), pem::PRIVATE).as_bytes())
+            .unwrap();
+        drop(write);
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&read));
+        let loaded = PrivateKey::load(Path::new(&path)).unwrap();
+        assert_eq!(loaded.public().unwrap(), key(3).public().unwrap());
+    }
+
     proptest! {
         #[test]
         fn any_change_is_noticed(message: Vec<u8>, at in 0..512_usize) {

@@ -1,6 +1,7 @@
 //! What tests of trust share.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,12 +13,49 @@ use super::key::PrivateKey;
 use super::pem;
 use super::sign::{Place, sign};
 
+/// A directory of one test's own, or a file in it; the directory goes when this goes.
+pub(super) struct Scratch {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
 /// An empty directory of one test's own.
-pub(super) fn scratch(test: &str) -> PathBuf {
+pub(super) fn scratch(test: &str) -> Scratch {
     let directory = std::env::temp_dir().join(format!("driftcheck-trust-{}-{test}", std::process::id()));
     fs::remove_dir_all(&directory).ok();
     fs::create_dir_all(&directory).unwrap();
-    directory
+    Scratch {
+        path: directory.clone(),
+        directory,
+    }
+}
+
+impl Scratch {
+    /// The same, as a file in it.
+    pub(super) fn file(mut self, name: &str) -> Self {
+        self.path = self.directory.join(name);
+        self
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsRef<Path> for Scratch {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// When everything is judged.

@@ -36,6 +36,7 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
     let built_in = header::Scope {
         include: Vec::new(),
         exclude: Scope::built_in(),
+        ..header::Scope::default()
     };
     let scope = Arc::new(Scope::new(&built_in, &settings.exclude, &settings.include, &[])?);
     let mut collected = Collected::new(Arc::clone(&scope), source.is_running_system());

@@ -21,6 +21,7 @@ pub(crate) fn run(data: &[u8]) {
     let recorded = header::Scope {
         include: Vec::new(),
         exclude: Scope::built_in(),
+        ..header::Scope::default()
     };
     if let Ok(scope) = Scope::new(&recorded, &exclude, &include, &[]) {
         black_box(scope.judge(path));

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use baseline_format::header::ExclusionReach;
+use baseline_format::header::{ExclusionReach, Stated};
 use baseline_format::{Entry, MOUNT, UNSEEN, Value};
 
 use super::TextStyle;
@@ -237,9 +237,14 @@ impl Sheet<'_, '_> {
 
     fn coverage(&mut self, inventory: &Inventory) -> io::Result<()> {
         let scope = &inventory.scope;
-        if !scope.include.is_empty() || !scope.exclude.is_empty() {
+        let is_declared = scope.attributes == Stated::Declared;
+        if !scope.include.is_empty() || !scope.exclude.is_empty() || is_declared {
             self.page.blank()?;
             self.page.line(&[(Ink::Strong, "LEFT OUT ON PURPOSE")])?;
+        }
+        if is_declared {
+            let text = "attributes that are not stated: it is a list that others made";
+            self.page.wrapped("  ", Ink::Plain, text)?;
         }
         if !scope.include.is_empty() {
             let globs: Vec<String> = scope

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use baseline_format::compare::{self, Findings, Hidden};
-use baseline_format::header::{End, Header};
+use baseline_format::header::{End, Header, Stated};
 use baseline_format::report::{Change, ChangeKind, FieldChange, Severity};
 use baseline_format::{Line, MOUNT, OsText, UNSEEN, Value};
 use driftcheck_report::diff::{
@@ -181,6 +181,12 @@ impl<'a> Found<'a> {
 
     /// Tells the rules that both have, and prepares to count behind those that only one has.
     fn compare_scopes(&mut self) {
+        for (name, outlook) in [("old", &self.old), ("new", &self.new)].map(|(name, of)| (name, of.recorded().attributes)) {
+            if outlook == Stated::Declared {
+                let rule = format!("attributes that the {name} state does not tell");
+                self.leave_out(FILES, &rule, "it is a list of what others stated, and not all they could have");
+            }
+        }
         if !self.section(FILES).is_compared {
             return;
         }
@@ -279,6 +285,39 @@ impl<'a> Found<'a> {
             .is_some_and(|line| line.section() == change.section && line.key() == change.key.as_str())
     }
 
+    /// What of a modified entry can be compared; `None` if nothing differs then.
+    fn comparable(&mut self, mut change: Change) -> Option<Change> {
+        if change.kind != ChangeKind::Modified {
+            return Some(change);
+        }
+        let is_declared = |outlook: &Outlook| outlook.recorded().attributes == Stated::Declared;
+        let (old, new) = (is_declared(&self.old), is_declared(&self.new));
+        change.fields.retain(|field| {
+            let is_untold = (old && field.expected.is_none()) || (new && field.actual.is_none());
+            !is_untold
+        });
+        if let Some(at) = change.fields.iter().position(is_of_two_algorithms) {
+            let field = change.fields.remove(at);
+            let section = self.section(&change.section);
+            section.verified = section.verified.saturating_sub(1);
+            let note = OsText::from("digest: the two are made by different algorithms");
+            let unseen = FieldChange {
+                name: UNSEEN.to_owned(),
+                expected: None,
+                actual: Some(Value::List(vec![note])),
+            };
+            self.tell(
+                Change {
+                    kind: ChangeKind::Unseen,
+                    fields: vec![field, unseen],
+                    ..change.clone()
+                },
+                None,
+            );
+        }
+        (!change.fields.is_empty()).then_some(change)
+    }
+
     fn tell(&mut self, change: Change, step: Option<Step>) {
         let is_directory = match change.kind {
             ChangeKind::Modified => self.current("type"),
@@ -331,6 +370,9 @@ impl Findings for Found<'_> {
                 return;
             }
         }
+        let Some(change) = self.comparable(change) else {
+            return;
+        };
         let diff = &mut self.section(&change.section).diff;
         match change.kind {
             ChangeKind::Added => diff.added += 1,
@@ -434,6 +476,16 @@ impl Section {
         }
         diff
     }
+}
+
+/// Whether the two values are digests that cannot be equal because they are of different algorithms.
+fn is_of_two_algorithms(field: &FieldChange) -> bool {
+    let algorithm = |value: &Option<Value>| match value {
+        Some(Value::Text(text)) => text.as_str().split_once(':').map(|(algorithm, _)| algorithm.to_owned()),
+        _ => None,
+    };
+    let algorithms = algorithm(&field.expected).zip(algorithm(&field.actual));
+    field.name == "digest" && algorithms.is_some_and(|(was, is)| was != is)
 }
 
 /// Why what is mounted in a tree is left out.

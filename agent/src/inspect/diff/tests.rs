@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use baseline_format::header::ExclusionReach;
+use baseline_format::header::{ExclusionReach, Stated};
 use baseline_format::report::ChangeKind;
 use baseline_format::{Entry, Value};
 use driftcheck_report::diff::{DiffVerdict, Difference, Privilege, Side, Step, line};
@@ -342,6 +342,31 @@ fn mounts_are_left_out_alike_on_both_sides() {
         let (diff, told) = of_entries(old, new);
         assert_eq!(kinds(&told), [("/z", ChangeKind::Unseen)]);
         assert_eq!((diff.verdict, diff.sections[0].not_compared), (DiffVerdict::Incomplete, 1));
+    }
+}
+
+#[test]
+fn what_a_list_of_others_does_not_state_is_no_difference() {
+    let (all, mut some) = (header("web", "1", &["files"]), header("web", "2", &["files"]));
+    some.scope.attributes = Stated::Declared;
+    let full = write(&all, &[file("/a", "0644", "1").with("capabilities", "cap_net_raw=ep"), file("/b", "0644", "1")]);
+    let stated = |digest: &str| {
+        let b = Entry::new("files", "/b").with("mode", "0600").with("digest", format!("{digest:0<40}"));
+        write(&some, &[Entry::new("files", "/a").with("mode", "0644"), b])
+    };
+    for (old, new) in [(&full, &stated("sha256:2")), (&stated("sha256:2"), &full)] {
+        let (diff, told) = compare(old, new);
+        assert_eq!(kinds(&told), [("/b", ChangeKind::Modified)]);
+        let names: Vec<&str> = told[0].fields.iter().map(|field| field.name.as_str()).collect();
+        assert_eq!(names, ["digest", "mode"]);
+        assert_eq!((diff.verdict, diff.left_out.len()), (DiffVerdict::Differ, 1));
+    }
+    // Two digests of different algorithms say nothing about each other.
+    for (old, new) in [(&full, &stated("md5:1")), (&stated("md5:1"), &full)] {
+        let (diff, told) = compare(old, new);
+        assert_eq!(kinds(&told), [("/b", ChangeKind::Unseen), ("/b", ChangeKind::Modified)]);
+        assert_eq!((diff.sections[0].compared, diff.sections[0].not_compared), (1, 1));
+        assert_eq!(diff.verdict, DiffVerdict::DifferAndIncomplete);
     }
 }
 

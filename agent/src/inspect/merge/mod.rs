@@ -224,6 +224,8 @@ pub enum Failure {
         /// The entry.
         key: OsText,
     },
+    /// The first one states only some attributes (a list that others made), the second one all of them.
+    Declared(OsText, OsText),
     /// An input was not the same when it was read again.
     Changed(OsText),
     /// A glob in a header cannot be used.
@@ -268,6 +270,11 @@ impl fmt::Display for Failure {
             Self::Absent { path, key } => write!(
                 f,
                 "{path}: it removes `{key}`, but it is no overlay: its header does not say so"
+            ),
+            Self::Declared(some, all) => write!(
+                f,
+                "{some} states only some attributes and {all} all of them: merged, an attribute that is not there would \
+                 mean nothing or something by chance; record both in the same way"
             ),
             Self::Changed(path) => write!(f, "{path}: it changed while it was merged: try again"),
             Self::Glob(why) => write!(f, "{why}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use baseline_format::OsText;
-use baseline_format::header::{self, End, FORMAT_VERSION, Header, Image, SectionInfo};
+use baseline_format::header::{self, End, FORMAT_VERSION, Header, Image, SectionInfo, Stated};
 use serde_json::Value as Json;
 
 use super::{Failure, Input, MOST, Settings, open};
@@ -47,6 +47,14 @@ impl Plan {
                 path: input.place.clone(),
                 why,
             })?);
+        }
+        let is_other = |header: &Header| header.scope.attributes != headers[0].scope.attributes;
+        if let Some(at) = headers.iter().position(is_other) {
+            let place = |at: usize| inputs.get(at).map_or(OsText::default(), |input| input.place.clone());
+            return Err(match headers[at].scope.attributes {
+                Stated::Declared => Failure::Declared(place(at), place(0)),
+                Stated::All => Failure::Declared(place(0), place(at)),
+            });
         }
         let scope = scope_of_all(&headers);
         let outlook = |scope: &header::Scope| Outlook::new(scope).map_err(Failure::Glob);
@@ -114,7 +122,10 @@ fn image(headers: &[Header], settings: &Settings) -> Image {
 /// What the merged baseline leaves out: all that any input excludes; and if every input was narrowed to something,
 /// all that no input was narrowed to. What is left was looked at as a whole by at least one of them.
 fn scope_of_all(headers: &[Header]) -> header::Scope {
-    let mut scope = header::Scope::default();
+    let mut scope = header::Scope {
+        attributes: headers.first().map_or(Stated::All, |header| header.scope.attributes),
+        ..header::Scope::default()
+    };
     for rule in headers.iter().flat_map(|header| &header.scope.exclude) {
         if !scope.exclude.iter().any(|known| is_same(known, rule)) {
             scope.exclude.push(rule.clone());

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use baseline_format::header::{ExclusionReach, Header, Scope};
+use baseline_format::header::{ExclusionReach, Header, Scope, Stated};
 use baseline_format::{Entry, Reference as _, order};
 use proptest::prelude::*;
 
@@ -169,6 +169,7 @@ fn what_only_one_looked_at_is_covered_and_what_none_looked_at_is_not() {
         header.scope = Scope {
             include: include.iter().map(|glob| (*glob).to_owned()).collect(),
             exclude: exclude.iter().map(|(glob, what)| exclusion(glob, *what)).collect(),
+            ..Scope::default()
         };
         header
     };
@@ -230,6 +231,13 @@ fn what_cannot_be_merged_is_refused() {
         refused(&[&base, &write(&plain, &[absent("files", "/a")])]),
         "1.dcb: it removes `/a`, but it is no overlay: its header does not say so"
     );
+    let mut some = plain.clone();
+    some.scope.attributes = Stated::Declared;
+    let listed = write(&some, &[]);
+    assert!(refused(&[&listed, &base]).starts_with("0.dcb states only some attributes and 1.dcb all of them"));
+    assert!(refused(&[&base, &listed]).starts_with("1.dcb states only some attributes and 0.dcb all of them"));
+    let (bytes, _) = of(&[&listed, &listed]).unwrap();
+    assert_eq!(BaselineReader::open(&bytes[..]).unwrap().header().scope.attributes, Stated::Declared);
     let text = serde_json::to_string(&plain).unwrap();
     for (line, member) in [
         (text.replacen("\"image\":", "\"later\":1,\"image\":", 1), "later"),

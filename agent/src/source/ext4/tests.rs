@@ -21,6 +21,8 @@ macro_rules! seed {
 const CHECKSUMS: &[u8] = seed!("checksums");
 /// The same with content in inodes, and a large attribute in an inode of its own.
 const INLINE: &[u8] = seed!("inline");
+/// The same without checksums.
+const INLINE_PLAIN: &[u8] = seed!("inline_plain");
 /// Checksums of group descriptors alone.
 const OLD_CHECKSUMS: &[u8] = seed!("old_checksums");
 /// Block maps.
@@ -106,6 +108,7 @@ fn all_forms_tell_the_same() {
     let told = dump(&first, Tell::Common).unwrap();
     for (name, image) in [
         ("inline", INLINE),
+        ("inline, plain", INLINE_PLAIN),
         ("old checksums", OLD_CHECKSUMS),
         ("plain", PLAIN),
         ("first revision", FIRST_REVISION),
@@ -133,6 +136,7 @@ fn attributes_are_found_wherever_they_are() {
     for (name, image, large) in [
         ("checksums", CHECKSUMS, false),
         ("inline", INLINE, true),
+        ("inline, plain", INLINE_PLAIN, true),
         ("old checksums", OLD_CHECKSUMS, false),
         ("plain", PLAIN, false),
     ] {
@@ -381,7 +385,7 @@ fn contradictions_are_refused() {
         (
             inode(PLAIN, "deep") + 0x28,
             PLAIN[inode(PLAIN, "etc") + 0x28],
-            format!("belongs to two directories"),
+            "belongs to two directories".to_owned(),
         ),
         (
             inode(PLAIN, "deep") + 0x2a,
@@ -444,9 +448,9 @@ proptest! {
     #[test]
     fn changed_images_end(
         changes in prop::collection::vec((1024..45_000_usize, any::<u8>()), 1..6),
-        which in 0..3_usize,
+        which in 0..4_usize,
     ) {
-        let mut image = [PLAIN, OLD_CHECKSUMS, FIRST_REVISION][which].to_vec();
+        let mut image = [PLAIN, OLD_CHECKSUMS, FIRST_REVISION, INLINE_PLAIN][which].to_vec();
         for (at, byte) in changes {
             image[at] = byte;
         }

@@ -92,6 +92,11 @@ impl<'a> Header<'a> {
         size(field::<124, 12>(self.block))
     }
 
+    /// Whether the header does not say how many bytes follow, as GNU tar's for a volume's label.
+    pub(super) fn has_no_size(&self) -> bool {
+        number(field::<124, 12>(self.block)) == Ok(None)
+    }
+
     /// Seconds since 1970.
     pub(super) fn mtime(&self) -> Result<i64, Fault> {
         let time = number(field::<136, 12>(self.block)).map_err(|_| bad("time"))?;

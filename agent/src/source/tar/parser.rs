@@ -17,6 +17,10 @@ const LONGEST_EXTENSION: u64 = 1 << 20;
 /// The longest target of a symbolic link that Linux makes: `PATH_MAX` without its NUL.
 const LONGEST_TARGET: usize = 4095;
 
+/// The most zeros behind the end mark, in bytes: more than any tape's record, less than a compressed stream can hold
+/// to keep its reader busy.
+const MOST_ZEROS: u64 = 1 << 30;
+
 /// Reads one archive.
 pub(super) struct Parser<S> {
     stream: S,
@@ -122,7 +126,9 @@ impl<S: Stream> Parser<S> {
                 // A volume's label, which has nothing to do with the files.
                 b'V' => {
                     extensions.check_none().map_err(at)?;
-                    self.extension(&header).map_err(at)?;
+                    if !header.has_no_size() {
+                        self.extension(&header).map_err(at)?;
+                    }
                 }
                 _ => return self.member(&header, extensions).map(Some),
             }
@@ -156,6 +162,7 @@ impl<S: Stream> Parser<S> {
     /// Behind the block of zeros that ends the archive there are more zeros, to fill a second block and a tape's
     /// record, or nothing.
     fn check_end(&mut self) -> Result<(), Fault> {
+        let start = self.stream.position();
         let mut buffer = vec![0; 16 << 10];
         loop {
             let count = match self.stream.read(&mut buffer) {
@@ -169,6 +176,11 @@ impl<S: Stream> Parser<S> {
                     "data after the end of the archive, before byte {}",
                     self.stream.position()
                 )));
+            }
+            if self.stream.position() - start > MOST_ZEROS {
+                return Err(Fault::new(
+                    "more than 1 GiB of zeros after the end of the archive",
+                ));
             }
         }
     }

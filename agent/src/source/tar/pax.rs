@@ -112,8 +112,7 @@ pub(super) fn check_global(content: &[u8]) -> Result<(), Fault> {
     while !rest.is_empty() {
         let record = record(rest).ok_or_else(|| Fault::new("a malformed record in a global header"))?;
         rest = record.rest;
-        let changes_nothing = GLOBAL.contains(&record.key) || record.key.starts_with(b"VENDOR.");
-        if !changes_nothing {
+        if !GLOBAL.contains(&record.key) && !record.key.starts_with(b"SCHILY.volhdr.") {
             return Err(Fault::new(format!(
                 "a global header sets {} of all members, which not every reader heeds; write the archive without \
                  `g` records in --pax-option",
@@ -133,6 +132,8 @@ const GLOBAL: &[&[u8]] = &[
     b"uname",
     b"gname",
     b"GNU.volume.label",
+    b"SCHILY.archtype",
+    b"SCHILY.release",
 ];
 
 /// Beginnings of keys that say that the content, the type or the access control list is not what the rest says.

@@ -408,10 +408,8 @@ mod tests {
     proptest! {
         #[test]
         fn stored_maps_come_back(pairs in prop::collection::vec((any::<u64>(), any::<u64>()), 0..200)) {
-            let mut text = format!("{}\n", pairs.len());
-            for (offset, size) in &pairs {
-                text += &format!("{offset}\n{size}\n");
-            }
+            let lines: Vec<_> = pairs.iter().map(|(offset, size)| format!("{offset}\n{size}\n")).collect();
+            let text = format!("{}\n{}", pairs.len(), lines.concat());
             prop_assert_eq!(stored(text.as_bytes()), Ok(segments(&pairs)));
         }
 

@@ -3,10 +3,10 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::trust::sign::Place;
-use crate::trust::testing::{baseline, grant, key, now, scratch, sign_with};
+use crate::trust::testing::{Scratch, baseline, grant, key, now, scratch, sign_with};
 
 /// A directory with `trust.d` (key 1 for everything), `state`, and baselines.
-struct World(PathBuf);
+struct World(Scratch);
 
 impl World {
     fn new(test: &str) -> Self {

@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use baseline_format::BaselineReader;
 use baseline_format::envelope::Envelopes;
@@ -8,13 +8,13 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::trust::gate::{Gate, Refusal, Settings, read_beside};
 use crate::trust::sign::Place;
-use crate::trust::testing::{baseline, grant, key, now, scratch, seal, sign_with};
+use crate::trust::testing::{Scratch, baseline, grant, key, now, scratch, seal, sign_with};
 
 const ISSUED: &str = "2026-03-01T00:00:00Z";
 
 /// A baseline of the image `web`, signed with key 1, which is attached.
-fn signed(test: &str) -> PathBuf {
-    let file = scratch(test).join("web.dcb");
+fn signed(test: &str) -> Scratch {
+    let file = scratch(test).file("web.dcb");
     fs::write(&file, baseline(Some("web"), 1)).unwrap();
     sign_with(1, &file, Place::Attached, ISSUED);
     file
@@ -273,11 +273,11 @@ fn an_envelope_of_another_baseline_is_told() {
 #[test]
 fn every_flipped_bit_is_refused() {
     let file = signed("judge-flipped");
-    let trust = scratch("judge-flipped-trust.d");
+    let (trust, state) = (scratch("judge-flipped-trust.d"), scratch("judge-flipped-state"));
     fs::write(trust.join("a.toml"), grant("release", 1, "'web'", "")).unwrap();
     let gate = Gate::open(Settings {
-        trust: Some(trust),
-        state: Some(scratch("judge-flipped-state")),
+        trust: Some(trust.to_path_buf()),
+        state: Some(state.to_path_buf()),
         ..Settings::default()
     })
     .unwrap();
@@ -464,11 +464,11 @@ fn keys_beside_the_data_are_never_used() {
     forge(&file, |envelopes| {
         envelopes[0]["signatures"][0]["publicKey"] = pem.clone().into();
     });
-    let trust = scratch("judge-beside-trust.d");
+    let (trust, state) = (scratch("judge-beside-trust.d"), scratch("judge-beside-state"));
     fs::write(trust.join("other.pem"), key(2).public().unwrap().to_pem()).unwrap();
     let settings = Settings {
-        trust: Some(trust),
-        state: Some(scratch("judge-beside-state")),
+        trust: Some(trust.to_path_buf()),
+        state: Some(state.to_path_buf()),
         ..Settings::default()
     };
     let why = Gate::open(settings).unwrap().check(&file, now()).unwrap_err();

@@ -10,7 +10,7 @@ const MARCH: &str = "2026-03-01T00:00:00Z";
 
 #[test]
 fn signing_changes_nothing_but_the_signatures() {
-    let file = scratch("sign-attach").join("web.dcb");
+    let file = scratch("sign-attach").file("web.dcb");
     let bytes = baseline(Some("web"), 1);
     fs::write(&file, &bytes).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
@@ -46,7 +46,7 @@ fn signing_changes_nothing_but_the_signatures() {
 
 #[test]
 fn signing_beside_leaves_the_baseline_alone() {
-    let file = scratch("sign-beside").join("web.dcb");
+    let file = scratch("sign-beside").file("web.dcb");
     fs::write(&file, baseline(Some("web"), 1)).unwrap();
     let bytes = fs::read(&file).unwrap();
     sign_with(1, &file, Place::Beside, MARCH);

@@ -17,7 +17,7 @@ use std::io::{BufRead, Write};
 use std::ops::Range;
 
 use baseline_format::header::{
-    End, Exclusion, ExclusionReach, FORMAT_VERSION, Header, Image, Scope, SectionInfo,
+    End, Stated, Exclusion, ExclusionReach, FORMAT_VERSION, Header, Image, Scope, SectionInfo,
 };
 use baseline_format::{BaselineWriter, Entry, Line, OsText, order};
 
@@ -111,6 +111,7 @@ impl Spec {
             scope: Scope {
                 include: Vec::new(),
                 exclude: self.exclude.clone(),
+                attributes: Stated::Declared,
             },
         }
     }
