@@ -2,8 +2,8 @@
 
 CARGO ?= cargo
 # The programs that nobody here wrote and that the tests compare with, as Debian packages.
-PACKAGES = acl attr btrfs-progs db-util debsums e2fsprogs eatmydata erofs-utils fdisk gcc gdisk gnupg libarchive-tools \
-	libc6-dev libcap2-bin make mmdebstrap mtree-netbsd openssh-client openssl pacman-package-manager perl python3 \
+PACKAGES = acl attr btrfs-progs cryptsetup-bin db-util debsums dosfstools e2fsprogs eatmydata erofs-utils f2fs-tools \
+	fdisk gcc gdisk genisoimage gnupg libarchive-tools libc6-dev libcap2-bin make mmdebstrap mtree-netbsd openssh-client openssl pacman-package-manager perl python3 \
 	python3-jsonschema python3-venv qemu-utils rpm shellcheck skopeo squashfs-tools strace sudo tar umoci util-linux \
 	util-linux-extra whois xfsprogs xz-utils zstd
 # A test that lacks its oracle prints that it was skipped, unless the oracles are required.
@@ -17,6 +17,7 @@ setup:
 	tests/setup/packages.sh $(PACKAGES)
 	tests/setup/roots.sh
 	tests/setup/images.sh
+	tests/setup/python.sh
 
 format:
 	$(CARGO) fmt --all --check

@@ -47,6 +47,7 @@ fn header() -> Header {
                 what: ExclusionReach::Ordinary,
                 why: "scratch".into(),
             }],
+            ..Scope::default()
         },
     }
 }

@@ -8,7 +8,9 @@ use std::io::{BufRead, Write};
 
 use baseline_format::header::{End, FORMAT_VERSION, Header, Image, SectionInfo};
 use baseline_format::order::{compare, is_below};
-use baseline_format::{BaselineReader, BaselineWriter, Entry, Line, OsText, ReadError, Reference as _, WriteError};
+use baseline_format::{
+    BaselineReader, BaselineWriter, Entry, Line, OsText, ReadError, Reference as _, WriteError,
+};
 
 use super::merge::Settings;
 use super::scopes::{is_same, is_same_set};
@@ -90,7 +92,10 @@ fn header(base: &Header, target: &Header, settings: &Settings) -> Result<Header,
         }
     }
     let sections = |header: &Header| -> Vec<SectionInfo> {
-        let compared = header.sections.iter().filter(|section| section.name != PROVENANCE);
+        let compared = header
+            .sections
+            .iter()
+            .filter(|section| section.name != PROVENANCE);
         compared.cloned().collect()
     };
     if sections(base) != sections(target) {
@@ -99,8 +104,14 @@ fn header(base: &Header, target: &Header, settings: &Settings) -> Result<Header,
     let (own, other) = (&base.scope, &target.scope);
     let is_same_scope = own.attributes == other.attributes
         && is_same_set(&own.include, &other.include)
-        && own.exclude.iter().all(|rule| other.exclude.iter().any(|known| is_same(rule, known)))
-        && other.exclude.iter().all(|rule| own.exclude.iter().any(|known| is_same(rule, known)));
+        && own
+            .exclude
+            .iter()
+            .all(|rule| other.exclude.iter().any(|known| is_same(rule, known)))
+        && other
+            .exclude
+            .iter()
+            .all(|rule| own.exclude.iter().any(|known| is_same(rule, known)));
     if !is_same_scope {
         return Err(Failure::Scope);
     }
@@ -137,10 +148,9 @@ impl<W: Write> Laying<W> {
             return Ok(());
         }
         let key = was.key();
-        let is_hidden = self
-            .hidden
-            .as_ref()
-            .is_some_and(|(section, above, whole)| section == was.section() && (*whole || is_below(&key, above)));
+        let is_hidden = self.hidden.as_ref().is_some_and(|(section, above, whole)| {
+            section == was.section() && (*whole || is_below(&key, above))
+        });
         if is_hidden {
             self.written.unknown += 1;
             return Ok(());
@@ -149,7 +159,9 @@ impl<W: Write> Laying<W> {
             return Ok(());
         }
         let key = OsText::parse(&key).unwrap_or_default();
-        let bytes = Entry::new(was.section().to_owned(), key.clone()).with(ABSENT, true).to_line();
+        let bytes = Entry::new(was.section().to_owned(), key.clone())
+            .with(ABSENT, true)
+            .to_line();
         if let Some(line) = std::str::from_utf8(&bytes).ok().and_then(Line::trusted) {
             self.writer.push(line).map_err(Failure::Write)?;
             self.written.removed += 1;
@@ -178,10 +190,9 @@ impl<W: Write> Laying<W> {
         }
         if is.hides_below().is_some() {
             let hidden = (is.section().to_owned(), key.into_owned(), is.hides_section());
-            let is_within = self
-                .hidden
-                .as_ref()
-                .is_some_and(|(section, above, whole)| *section == hidden.0 && (*whole || is_below(&hidden.1, above)));
+            let is_within = self.hidden.as_ref().is_some_and(|(section, above, whole)| {
+                *section == hidden.0 && (*whole || is_below(&hidden.1, above))
+            });
             if !is_within {
                 self.hidden = Some(hidden);
             }
@@ -190,7 +201,11 @@ impl<W: Write> Laying<W> {
     }
 
     fn is_covered(&self, section: &str, key: &str) -> bool {
-        section == FILES && self.cover.as_ref().is_some_and(|cover| is_below(key, cover.as_str()))
+        section == FILES
+            && self
+                .cover
+                .as_ref()
+                .is_some_and(|cover| is_below(key, cover.as_str()))
     }
 }
 

@@ -56,11 +56,20 @@ pub fn entries<R: BufRead>(
     out: &mut dyn Write,
 ) -> Result<Shown, Failure> {
     if let Some(wanted) = &filter.section
-        && !reader.header().sections.iter().any(|section| section.name == *wanted)
+        && !reader
+            .header()
+            .sections
+            .iter()
+            .any(|section| section.name == *wanted)
     {
         return Err(Failure::Section {
             name: wanted.clone(),
-            known: reader.header().sections.iter().map(|section| section.name.clone()).collect(),
+            known: reader
+                .header()
+                .sections
+                .iter()
+                .map(|section| section.name.clone())
+                .collect(),
         });
     }
     let wanted = filter.key.as_deref().map(Wanted::new);
@@ -70,7 +79,11 @@ pub fn entries<R: BufRead>(
     }
     let (mut entries, mut hidden) = (0, None);
     while let Some(line) = reader.current() {
-        if filter.section.as_deref().is_none_or(|section| line.section() == section) {
+        if filter
+            .section
+            .as_deref()
+            .is_none_or(|section| line.section() == section)
+        {
             if wanted.as_ref().is_none_or(|wanted| wanted.is(&line)) {
                 write_line(&line, format, entries > 0, out).map_err(Failure::Output)?;
                 entries += 1;
@@ -149,7 +162,9 @@ impl Wanted {
     fn new(given: &[u8]) -> Self {
         let as_spelled = std::str::from_utf8(given).ok().and_then(OsText::parse);
         let plain = OsText::new(given);
-        let bytes = as_spelled.as_ref().map_or(given.to_vec(), |text| text.to_bytes().into_owned());
+        let bytes = as_spelled
+            .as_ref()
+            .map_or(given.to_vec(), |text| text.to_bytes().into_owned());
         let components = bytes
             .split(|byte| *byte == b'/')
             .filter(|component| !matches!(*component, b"" | b"."));
@@ -178,7 +193,10 @@ impl Wanted {
         let why = line.hides_below()?;
         let key = line.key();
         let is_below = line.hides_section()
-            || self.spellings.iter().any(|spelling| is_below(spelling.as_str(), &key))
+            || self
+                .spellings
+                .iter()
+                .any(|spelling| is_below(spelling.as_str(), &key))
             || (line.section() == FILES && is_below(self.path.as_str(), &key));
         is_below.then(|| format!("{} {key}: {why}", line.section()))
     }
@@ -218,7 +236,11 @@ impl fmt::Display for Failure {
         match self {
             Self::Baseline(why) => write!(f, "{why}"),
             Self::Section { name, known } => {
-                write!(f, "the baseline has no section `{name}`; it has: {}", known.join(", "))
+                write!(
+                    f,
+                    "the baseline has no section `{name}`; it has: {}",
+                    known.join(", ")
+                )
             }
             Self::Glob(why) => write!(f, "{why}"),
             Self::Output(why) => write!(f, "{why}"),

@@ -44,9 +44,8 @@ pub(super) fn write(header: &Header, entries: &[Entry]) -> Vec<u8> {
 /// The lines of entries in THE order.
 pub(super) fn sorted(entries: &[Entry]) -> Vec<Vec<u8>> {
     let mut entries: Vec<&Entry> = entries.iter().rev().collect();
-    let place = |l: &&Entry, r: &&Entry| {
-        order::compare((&l.section, l.key.as_str()), (&r.section, r.key.as_str()))
-    };
+    let place =
+        |l: &&Entry, r: &&Entry| order::compare((&l.section, l.key.as_str()), (&r.section, r.key.as_str()));
     entries.sort_by(place);
     entries.dedup_by(|l, r| l.section == r.section && l.key == r.key);
     entries.iter().map(|entry| entry.to_line()).collect()
@@ -73,7 +72,7 @@ pub(super) fn file(path: &str, mode: &'static str, digest: &str) -> Entry {
         .with("mode", mode)
         .with("uid", 0_i64)
         .with("gid", 0_i64)
-        .with("size", digest.len() as i64)
+        .with("size", i64::try_from(digest.len()).unwrap())
         .with("digest", format!("sha256:{digest:0<64}"))
 }
 

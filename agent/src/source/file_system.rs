@@ -11,6 +11,9 @@ use crate::sys::Kind;
 /// Names one file, directory or other node of a file system, however many names it has: an inode's number.
 pub type Node = u64;
 
+/// Extended attributes: names and values.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A file system that is read from an image, without the kernel's help.
 pub trait FileSystem: Send + Sync {
     /// The root directory.
@@ -29,7 +32,7 @@ pub trait FileSystem: Send + Sync {
     /// The extended attributes as `listxattr` and `getxattr` would show them to root: full names such as
     /// `security.capability`, values in the kernel's own form (POSIX ACLs as `linux/posix_acl_xattr.h` has them),
     /// sorted by name.
-    fn xattrs(&self, node: Node) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault>;
+    fn xattrs(&self, node: Node) -> Result<Xattrs, Fault>;
 
     /// Opens a regular file's content, holes read as zeros, for reading from its beginning to its end: exactly
     /// `Attributes::size` bytes, or an error.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 
-use baseline_format::header::Image;
+use baseline_format::header::{ExclusionReach, Image};
 
 use super::{open, open_file};
 use crate::cli::arguments::baseline::{Export, ExportArguments, ImportArguments};
@@ -15,6 +15,7 @@ use crate::exchange::cyclonedx::{self, Distribution};
 use crate::exchange::mtree::{self, Spec};
 use crate::exchange::{Failure, Loss};
 use crate::output::Output;
+use crate::scan::Scope;
 
 pub(super) fn export(arguments: &ExportArguments) -> Exit {
     let mut output = match Output::create(arguments.output.as_bytes()) {
@@ -69,12 +70,15 @@ pub(super) fn import(arguments: &ImportArguments) -> Exit {
         Ok(spec) => spec,
         Err(why) => return failed(&arguments.file, &arguments.output, &why),
     };
-    let header = spec.header(Image {
+    let mut header = spec.header(Image {
         name: arguments.name.name.clone(),
         version: arguments.name.image_version.clone(),
         purpose: arguments.name.purpose.clone(),
         ..Image::default()
     });
+    // Whatever wrote the mtree had it, or had it not, as its file system happened to.
+    let own = Scope::built_in().into_iter().filter(|rule| rule.what == ExclusionReach::Empty);
+    header.scope.exclude.extend(own);
     let output = match Output::create(arguments.output.as_bytes()) {
         Ok(output) => output,
         Err(why) => return unwritten(&arguments.output, &why),

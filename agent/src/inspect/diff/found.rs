@@ -14,8 +14,8 @@ use driftcheck_report::diff::{
 use super::Failure;
 use super::packages::{self, Rebuilt};
 use crate::audit::judge;
-use crate::inspect::scopes::{LeftOutBy, Outlook, is_same, is_same_set, rule_text, setid};
 use crate::inspect::PROVENANCE;
+use crate::inspect::scopes::{LeftOutBy, Outlook, is_same, is_same_set, rule_text, setid};
 use crate::scan::{BadGlob, FILES};
 
 /// Everything that a comparison finds.
@@ -110,7 +110,10 @@ impl<'a> Found<'a> {
             self.section(&sum.name).diff.old = sum.entries;
         }
         for part in self.not_compared.iter_mut().filter(|part| part.key.is_none()) {
-            let section = self.sections.get(&part.section).filter(|section| !section.is_compared);
+            let section = self
+                .sections
+                .get(&part.section)
+                .filter(|section| !section.is_compared);
             part.entries += section.map_or(0, |section| section.diff.old + section.diff.new);
         }
         for ((is_old, rule), (why, entries)) in std::mem::take(&mut self.beyond) {
@@ -131,7 +134,10 @@ impl<'a> Found<'a> {
                 why: "not listed".to_owned(),
             });
         }
-        let sections = self.sections.into_iter().map(|(name, section)| section.summed(name));
+        let sections = self
+            .sections
+            .into_iter()
+            .map(|(name, section)| section.summed(name));
         Ok(Outcome {
             sections: sections.collect(),
             left_out: self.left_out,
@@ -154,7 +160,11 @@ impl<'a> Found<'a> {
                 info.map(|info| info.revision)
             };
             if name == PROVENANCE {
-                self.leave_out(&name, "where entries come from", "about the baseline, not about the state");
+                self.leave_out(
+                    &name,
+                    "where entries come from",
+                    "about the baseline, not about the state",
+                );
                 continue;
             }
             let (side, why) = match (revision(old), revision(new)) {
@@ -164,7 +174,9 @@ impl<'a> Found<'a> {
                 }
                 (Some(old), Some(new)) => (
                     Side::Both,
-                    format!("revision {old} of the section means other things than revision {new}: record both again"),
+                    format!(
+                        "revision {old} of the section means other things than revision {new}: record both again"
+                    ),
                 ),
                 (None, _) => (Side::Old, "the section was not recorded".to_owned()),
                 (_, None) => (Side::New, "the section was not recorded".to_owned()),
@@ -181,10 +193,16 @@ impl<'a> Found<'a> {
 
     /// Tells the rules that both have, and prepares to count behind those that only one has.
     fn compare_scopes(&mut self) {
-        for (name, outlook) in [("old", &self.old), ("new", &self.new)].map(|(name, of)| (name, of.recorded().attributes)) {
+        for (name, outlook) in
+            [("old", &self.old), ("new", &self.new)].map(|(name, of)| (name, of.recorded().attributes))
+        {
             if outlook == Stated::Declared {
                 let rule = format!("attributes that the {name} state does not tell");
-                self.leave_out(FILES, &rule, "it is a list of what others stated, and not all they could have");
+                self.leave_out(
+                    FILES,
+                    &rule,
+                    "it is a list of what others stated, and not all they could have",
+                );
             }
         }
         if !self.section(FILES).is_compared {
@@ -218,9 +236,15 @@ impl<'a> Found<'a> {
 
     /// Counts an entry that one state has and the other's rules leave out; whether it is one.
     fn is_beyond(&mut self, line: &Line<'_>, is_old: bool) -> bool {
-        let (own, other) = if is_old { (&self.old, &self.new) } else { (&self.new, &self.old) };
+        let (own, other) = if is_old {
+            (&self.old, &self.new)
+        } else {
+            (&self.new, &self.old)
+        };
         // By a rule that both have, an entry is there in spite of it: that is a difference.
-        let rule = own.leaves_out(line).filter(|rule| !other.has(*rule, own.recorded()));
+        let rule = own
+            .leaves_out(line)
+            .filter(|rule| !other.has(*rule, own.recorded()));
         let named = rule.map(|rule| name_rule(rule, own.recorded()));
         match named {
             Some((rule, why)) => {
@@ -238,15 +262,16 @@ impl<'a> Found<'a> {
     }
 
     fn section(&mut self, name: &str) -> &mut Section {
-        if !self.sections.contains_key(name) {
-            self.sections.insert(name.to_owned(), Section::default());
-        }
         self.sections.entry(name.to_owned()).or_default()
     }
 
     fn leave_out(&mut self, section: &str, rule: &str, why: &str) {
         // What is mounted in both is told once.
-        if self.left_out.last().is_some_and(|last| last.section == section && last.rule == rule) {
+        if self
+            .left_out
+            .last()
+            .is_some_and(|last| last.section == section && last.rule == rule)
+        {
             return;
         }
         self.left_out_total += 1;
@@ -428,7 +453,9 @@ impl Findings for Found<'_> {
         section.pairs += 1;
         // The comparer tells a mount over a file where it is the new state's; here both sides count alike.
         let is_visible_file = self.current(MOUNT).is_none()
-            && self.current("type").is_some_and(|kind| kind != Value::from("directory"));
+            && self
+                .current("type")
+                .is_some_and(|kind| kind != Value::from("directory"));
         if !is_visible_file {
             self.section(mounted.section()).diff.left_out += 1;
             return;
@@ -481,7 +508,10 @@ impl Section {
 /// Whether the two values are digests that cannot be equal because they are of different algorithms.
 fn is_of_two_algorithms(field: &FieldChange) -> bool {
     let algorithm = |value: &Option<Value>| match value {
-        Some(Value::Text(text)) => text.as_str().split_once(':').map(|(algorithm, _)| algorithm.to_owned()),
+        Some(Value::Text(text)) => text
+            .as_str()
+            .split_once(':')
+            .map(|(algorithm, _)| algorithm.to_owned()),
         _ => None,
     };
     let algorithms = algorithm(&field.expected).zip(algorithm(&field.actual));
@@ -560,7 +590,9 @@ fn warning(change: &Change, is_directory: bool) -> Option<String> {
         judge(change)
     };
     match judged {
-        (Severity::Critical, meaning) => Some(meaning.unwrap_or_else(|| "it gives power over the host".to_owned())),
+        (Severity::Critical, meaning) => {
+            Some(meaning.unwrap_or_else(|| "it gives power over the host".to_owned()))
+        }
         (Severity::High, Some(meaning)) => Some(meaning),
         _ => None,
     }

@@ -112,7 +112,10 @@ impl<'a, R: BufRead> Differ<'a, R> {
         };
         let reader = comparer.finish(&mut found).map_err(unusable)?;
         found.failure()?;
-        let old_end = reader.end().ok_or(ReadError::Truncated { after: 0 }).map_err(unusable)?;
+        let old_end = reader
+            .end()
+            .ok_or(ReadError::Truncated { after: 0 })
+            .map_err(unusable)?;
         (old.digest, old.entries) = (Some(old_end.digest.clone()), old_end.entries);
         new.digest = end.map(|end| end.digest.clone());
         let found = found.finish(old_end)?;

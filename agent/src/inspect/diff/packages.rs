@@ -132,7 +132,9 @@ fn package_of(path: &str) -> Option<String> {
     if let Some(file) = path.strip_prefix("/var/lib/dpkg/info/") {
         return Some(format!("deb/{}", file.strip_suffix(".md5sums")?));
     }
-    let directory = path.strip_prefix("/var/lib/pacman/local/")?.strip_suffix("/mtree")?;
+    let directory = path
+        .strip_prefix("/var/lib/pacman/local/")?
+        .strip_suffix("/mtree")?;
     // NAME-VERSION-RELEASE
     let mut parts = directory.rsplitn(3, '-').skip(2);
     Some(format!("pacman/{}", parts.next()?))

@@ -27,7 +27,12 @@ fn reader(bytes: &[u8]) -> BaselineReader<&[u8]> {
 }
 
 fn into(old: &[u8], new: &[u8], sink: &mut dyn Sink) -> Diff {
-    baselines(("old.dcb".into(), reader(old)), ("new.dcb".into(), reader(new)), sink).unwrap()
+    baselines(
+        ("old.dcb".into(), reader(old)),
+        ("new.dcb".into(), reader(new)),
+        sink,
+    )
+    .unwrap()
 }
 
 fn compare(old: &[u8], new: &[u8]) -> (Diff, Vec<Difference>) {
@@ -61,7 +66,11 @@ const SECTIONS: [&str; 9] = [
 ];
 
 fn web_1_4() -> Vec<u8> {
-    let user = |name: &str, uid: i64| Entry::new("users", name).with("uid", uid).with("shell", "/bin/bash");
+    let user = |name: &str, uid: i64| {
+        Entry::new("users", name)
+            .with("uid", uid)
+            .with("shell", "/bin/bash")
+    };
     let mut entries = vec![
         directory("/"),
         directory("/etc"),
@@ -69,14 +78,18 @@ fn web_1_4() -> Vec<u8> {
         file("/etc/motd", "0644", "22"),
         file("/etc/ssh/sshd_config", "0644", "33"),
         file("/etc/legacy.conf", "0644", "44"),
-        Entry::new("files", "/proc").with("type", "directory").with("mount", "proc"),
+        Entry::new("files", "/proc")
+            .with("type", "directory")
+            .with("mount", "proc"),
         file("/root/.history", "0600", "55").unseen("digest", "permission denied"),
         directory("/srv/private").unseen("below", "permission denied"),
         file("/usr/bin/newgrp", "4755", "66"),
         file("/usr/bin/ping", "0755", "77"),
         file("/usr/bin/sudo", "4755", "88"),
         file("/var/lib/dpkg/info/bash.md5sums", "0644", "99"),
-        Entry::new("groups", "sudo").with("gid", 27_i64).with("members", Value::list(["admin"])),
+        Entry::new("groups", "sudo")
+            .with("gid", 27_i64)
+            .with("members", Value::list(["admin"])),
         package("alternative/editor", "1").with("mode", "auto"),
         package("deb/bash:amd64", "5.2-1"),
         package("deb/curl:amd64", "7.88.1-10").with("automatic", true),
@@ -90,14 +103,37 @@ fn web_1_4() -> Vec<u8> {
         user("admin", 1000),
     ];
     for number in 0..60 {
-        entries.push(file(&format!("/usr/share/doc/p{number:02}/changelog.gz"), "0644", "aa"));
-        entries.push(file(&format!("/usr/lib/x86_64-linux-gnu/l{number:02}.so"), "0644", "bb"));
+        entries.push(file(
+            &format!("/usr/share/doc/p{number:02}/changelog.gz"),
+            "0644",
+            "aa",
+        ));
+        entries.push(file(
+            &format!("/usr/lib/x86_64-linux-gnu/l{number:02}.so"),
+            "0644",
+            "bb",
+        ));
     }
-    write(&header("web", "1.4", &SECTIONS[..7].iter().chain(&SECTIONS[8..]).copied().collect::<Vec<_>>()), &entries)
+    write(
+        &header(
+            "web",
+            "1.4",
+            &SECTIONS[..7]
+                .iter()
+                .chain(&SECTIONS[8..])
+                .copied()
+                .collect::<Vec<_>>(),
+        ),
+        &entries,
+    )
 }
 
 fn web_1_5() -> Vec<u8> {
-    let user = |name: &str, uid: i64| Entry::new("users", name).with("uid", uid).with("shell", "/bin/bash");
+    let user = |name: &str, uid: i64| {
+        Entry::new("users", name)
+            .with("uid", uid)
+            .with("shell", "/bin/bash")
+    };
     let mut entries = vec![
         directory("/"),
         directory("/etc"),
@@ -105,7 +141,9 @@ fn web_1_5() -> Vec<u8> {
         file("/etc/motd", "0644", "2222"),
         file("/etc/ssh/sshd_config", "0600", "33"),
         file("/etc/nginx/nginx.conf", "0644", "45"),
-        Entry::new("files", "/proc").with("type", "directory").with("mount", "proc"),
+        Entry::new("files", "/proc")
+            .with("type", "directory")
+            .with("mount", "proc"),
         file("/root/.history", "0600", "55").unseen("digest", "permission denied"),
         directory("/srv/private"),
         file("/srv/private/found", "0644", "12"),
@@ -131,8 +169,16 @@ fn web_1_5() -> Vec<u8> {
         user("toor", 0),
     ];
     for number in 0..60 {
-        entries.push(file(&format!("/usr/share/doc/q{number:02}/changelog.gz"), "0644", "aa"));
-        entries.push(file(&format!("/usr/lib/x86_64-linux-gnu/l{number:02}.so"), "0644", "bc"));
+        entries.push(file(
+            &format!("/usr/share/doc/q{number:02}/changelog.gz"),
+            "0644",
+            "aa",
+        ));
+        entries.push(file(
+            &format!("/usr/lib/x86_64-linux-gnu/l{number:02}.so"),
+            "0644",
+            "bc",
+        ));
     }
     write(&header("web", "1.5", &SECTIONS), &entries)
 }
@@ -190,7 +236,10 @@ fn packages_move_by_their_own_order() {
     let kernels = |versions: &[&str]| {
         Entry::new("packages", "rpm/kernel.x86_64").with("version", Value::list(versions.iter().copied()))
     };
-    let (_, told) = of_entries(&[kernels(&["6.10-1", "6.9-1"])], &[kernels(&["6.10-1", "6.11-1"])]);
+    let (_, told) = of_entries(
+        &[kernels(&["6.10-1", "6.9-1"])],
+        &[kernels(&["6.10-1", "6.11-1"])],
+    );
     assert_eq!(told[0].step, Some(Step::Upgraded));
     // A signature or a vendor of its own is another build of the version.
     let signed = |by: &str| package("rpm/bash.x86_64", "5-1").with("signature", by.to_owned());
@@ -205,7 +254,13 @@ fn a_rebuilt_package_is_known_by_its_list_of_digests() {
         ("/var/lib/dpkg/info/a:amd64.md5sums", "deb/a:amd64"),
         ("/var/lib/pacman/local/a-b-1:2.0-1/mtree", "pacman/a-b"),
     ] {
-        let state = |digest, version| [file(list, "0644", digest), package(key, version), package("deb/z:amd64", "1")];
+        let state = |digest, version| {
+            [
+                file(list, "0644", digest),
+                package(key, version),
+                package("deb/z:amd64", "1"),
+            ]
+        };
         let (_, told) = of_entries(&state("1", "1"), &state("2", "1"));
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!((told[1].key.as_str(), told[1].step), (key, Some(Step::Rebuilt)));
@@ -242,13 +297,25 @@ fn privileges_stand_out() {
     );
     assert_eq!(diff.summary.warnings, 5);
     // On a directory, setgid says who owns new files.
-    let (_, told) = of_entries(&[directory("/var/mail")], &[directory("/var/mail").with("mode", "2755")]);
+    let (_, told) = of_entries(
+        &[directory("/var/mail")],
+        &[directory("/var/mail").with("mode", "2755")],
+    );
     assert_eq!((told[0].privilege, &told[0].warning), (None, &None));
-    let (_, told) = of_entries(&[directory("/opt/a")], &[directory("/opt/a").with("mode", "2777")]);
+    let (_, told) = of_entries(
+        &[directory("/opt/a")],
+        &[directory("/opt/a").with("mode", "2777")],
+    );
     assert_eq!(told[0].warning.as_deref(), Some("everybody may write to it"));
     // What was a directory and is a setuid file has gained it.
-    let (_, told) = of_entries(&[directory("/opt/a").with("mode", "4755")], &[file("/opt/a", "4755", "1")]);
-    assert_eq!(told[0].privilege, None, "the mode is the same, so nothing tells it");
+    let (_, told) = of_entries(
+        &[directory("/opt/a").with("mode", "4755")],
+        &[file("/opt/a", "4755", "1")],
+    );
+    assert_eq!(
+        told[0].privilege, None,
+        "the mode is the same, so nothing tells it"
+    );
 }
 
 #[test]
@@ -266,7 +333,10 @@ fn what_one_state_did_not_look_at_is_not_compared() {
     assert_eq!(diff.sections[1].not_compared, 1);
     let mut newer = both.clone();
     newer.sections[1].revision = 2;
-    let (diff, told) = compare(&write(&both, &entries), &write(&newer, &[package("deb/a:all", "2")]));
+    let (diff, told) = compare(
+        &write(&both, &entries),
+        &write(&newer, &[package("deb/a:all", "2")]),
+    );
     assert_eq!(kinds(&told), [("/a", ChangeKind::Removed)]);
     assert_eq!(diff.verdict, DiffVerdict::DifferAndIncomplete);
     assert_eq!(diff.not_compared[0].side, Side::Both);
@@ -300,12 +370,19 @@ fn rules_of_one_state_are_no_differences() {
         // A setuid file would have been told also by the one that leaves out the ordinary.
         assert_eq!(kinds(&told), [("/tmp/setuid", change)]);
         assert_eq!(diff.sections[0].not_compared, 3);
-        let parts: Vec<(Side, u64)> = diff.not_compared.iter().map(|part| (part.side, part.entries)).collect();
+        let parts: Vec<(Side, u64)> = diff
+            .not_compared
+            .iter()
+            .map(|part| (part.side, part.entries))
+            .collect();
         assert_eq!(parts, [(side, 1); 3]);
     }
     // A rule that both have is said, and makes nothing incomplete.
     let (diff, told) = compare(&few, &few);
-    assert_eq!((told.len(), diff.verdict, diff.left_out.len()), (0, DiffVerdict::Equal, 3));
+    assert_eq!(
+        (told.len(), diff.verdict, diff.left_out.len()),
+        (0, DiffVerdict::Equal, 3)
+    );
     // A rule behind which nobody has anything is not compared either.
     let (diff, told) = compare(&write(&plain, &entries[..1]), &few);
     assert_eq!((told.len(), diff.verdict), (0, DiffVerdict::Incomplete));
@@ -325,23 +402,41 @@ fn rules_of_one_state_are_no_differences() {
 
 #[test]
 fn mounts_are_left_out_alike_on_both_sides() {
-    let mount = |path: &str| Entry::new("files", path).with("type", "directory").with("mount", "tmpfs");
-    let plain = [directory("/data"), file("/data/a", "0644", "1"), file("/z", "0644", "1")];
+    let mount = |path: &str| {
+        Entry::new("files", path)
+            .with("type", "directory")
+            .with("mount", "tmpfs")
+    };
+    let plain = [
+        directory("/data"),
+        file("/data/a", "0644", "1"),
+        file("/z", "0644", "1"),
+    ];
     let mounted = [mount("/data"), file("/z", "0644", "1")];
     for (old, new) in [(&plain[..], &mounted[..]), (&mounted[..], &plain[..])] {
         let (diff, told) = of_entries(old, new);
-        assert_eq!((told.len(), diff.verdict), (0, DiffVerdict::Incomplete), "{diff:?}");
+        assert_eq!(
+            (told.len(), diff.verdict),
+            (0, DiffVerdict::Incomplete),
+            "{diff:?}"
+        );
         assert_eq!((diff.sections[0].left_out, diff.sections[0].not_compared), (1, 1));
     }
     let (diff, told) = of_entries(&mounted, &mounted);
     assert_eq!((told.len(), diff.verdict), (0, DiffVerdict::Equal), "{diff:?}");
     // Something mounted over a file hides it.
-    let over = [Entry::new("files", "/z").with("mount", "on a file"), directory("/y")];
+    let over = [
+        Entry::new("files", "/z").with("mount", "on a file"),
+        directory("/y"),
+    ];
     let under = [file("/z", "0644", "1"), directory("/y")];
     for (old, new) in [(&over[..], &under[..]), (&under[..], &over[..])] {
         let (diff, told) = of_entries(old, new);
         assert_eq!(kinds(&told), [("/z", ChangeKind::Unseen)]);
-        assert_eq!((diff.verdict, diff.sections[0].not_compared), (DiffVerdict::Incomplete, 1));
+        assert_eq!(
+            (diff.verdict, diff.sections[0].not_compared),
+            (DiffVerdict::Incomplete, 1)
+        );
     }
 }
 
@@ -349,9 +444,17 @@ fn mounts_are_left_out_alike_on_both_sides() {
 fn what_a_list_of_others_does_not_state_is_no_difference() {
     let (all, mut some) = (header("web", "1", &["files"]), header("web", "2", &["files"]));
     some.scope.attributes = Stated::Declared;
-    let full = write(&all, &[file("/a", "0644", "1").with("capabilities", "cap_net_raw=ep"), file("/b", "0644", "1")]);
+    let full = write(
+        &all,
+        &[
+            file("/a", "0644", "1").with("capabilities", "cap_net_raw=ep"),
+            file("/b", "0644", "1"),
+        ],
+    );
     let stated = |digest: &str| {
-        let b = Entry::new("files", "/b").with("mode", "0600").with("digest", format!("{digest:0<40}"));
+        let b = Entry::new("files", "/b")
+            .with("mode", "0600")
+            .with("digest", format!("{digest:0<40}"));
         write(&some, &[Entry::new("files", "/a").with("mode", "0644"), b])
     };
     for (old, new) in [(&full, &stated("sha256:2")), (&stated("sha256:2"), &full)] {
@@ -364,7 +467,10 @@ fn what_a_list_of_others_does_not_state_is_no_difference() {
     // Two digests of different algorithms say nothing about each other.
     for (old, new) in [(&full, &stated("md5:1")), (&stated("md5:1"), &full)] {
         let (diff, told) = compare(old, new);
-        assert_eq!(kinds(&told), [("/b", ChangeKind::Unseen), ("/b", ChangeKind::Modified)]);
+        assert_eq!(
+            kinds(&told),
+            [("/b", ChangeKind::Unseen), ("/b", ChangeKind::Modified)]
+        );
         assert_eq!((diff.sections[0].compared, diff.sections[0].not_compared), (1, 1));
         assert_eq!(diff.verdict, DiffVerdict::DifferAndIncomplete);
     }
@@ -372,15 +478,25 @@ fn what_a_list_of_others_does_not_state_is_no_difference() {
 
 #[test]
 fn the_provenance_of_a_merge_is_no_difference() {
-    let (plain, merged) = (header("web", "1", &["files"]), header("web", "2", &["files", "provenance"]));
-    let entries = [file("/a", "0644", "1"), Entry::new("provenance", "#input/01").with("label", "x")];
+    let (plain, merged) = (
+        header("web", "1", &["files"]),
+        header("web", "2", &["files", "provenance"]),
+    );
+    let entries = [
+        file("/a", "0644", "1"),
+        Entry::new("provenance", "#input/01").with("label", "x"),
+    ];
     let (diff, told) = compare(&write(&plain, &entries[..1]), &write(&merged, &entries));
     assert_eq!((told.len(), diff.verdict), (0, DiffVerdict::Equal));
     let mut overlay = plain.clone();
     overlay.image.source_kind = "overlay".to_owned();
     let bytes = write(&overlay, &[]);
     let other = write(&plain, &[]);
-    let failure = baselines(("o".into(), reader(&bytes)), ("p".into(), reader(&other)), &mut Told::default());
+    let failure = baselines(
+        ("o".into(), reader(&bytes)),
+        ("p".into(), reader(&other)),
+        &mut Told::default(),
+    );
     assert!(failure.unwrap_err().to_string().contains("o: it is an overlay"));
 }
 
@@ -402,7 +518,11 @@ fn hostile_names_do_not_steer_the_terminal() {
     let diff = into(&old, &new, &mut text);
     text.finish(&diff, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert!(text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')), "{text:?}");
+    assert!(
+        text.chars()
+            .all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')),
+        "{text:?}"
+    );
     assert_eq!(text.lines().filter(|line| line.starts_with("EQUAL")).count(), 0);
     assert!(text.contains("\\x1b"));
     let mut out = Vec::new();
@@ -413,17 +533,35 @@ fn hostile_names_do_not_steer_the_terminal() {
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
 }
 
+/// A sink without room.
+struct Full;
+
+impl Sink for Full {
+    fn take(&mut self, _: Difference) -> io::Result<()> {
+        Err(io::Error::other("disk full"))
+    }
+}
+
 #[test]
 fn broken_baselines_are_no_notes() {
     // Long enough that a part of it can be read before the end is missed.
     let entries: Vec<Entry> = (0..9_000_u64)
-        .map(|number| file(&format!("/f{number:05}"), "0644", &format!("{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
+        .map(|number| {
+            file(
+                &format!("/f{number:05}"),
+                "0644",
+                &format!("{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            )
+        })
         .collect();
     let (old, new) = (
         write(&header("web", "1", &["files"]), &entries),
         write(&header("web", "2", &["files"]), &entries[..8_999]),
     );
-    for (old, new) in [(&old[..old.len() - 9], &new[..]), (&old[..], &new[..new.len() - 9])] {
+    for (old, new) in [
+        (&old[..old.len() - 9], &new[..]),
+        (&old[..], &new[..new.len() - 9]),
+    ] {
         let pair = (("old".into(), reader(old)), ("new".into(), reader(new)));
         assert!(matches!(
             baselines(pair.0, pair.1, &mut Told::default()),
@@ -431,12 +569,6 @@ fn broken_baselines_are_no_notes() {
         ));
     }
     // A sink that fails ends the comparison with its reason.
-    struct Full;
-    impl Sink for Full {
-        fn take(&mut self, _: Difference) -> io::Result<()> {
-            Err(io::Error::other("disk full"))
-        }
-    }
     let failure = baselines(("o".into(), reader(&old)), ("n".into(), reader(&new)), &mut Full).unwrap_err();
     assert_eq!(failure.to_string(), "disk full");
 }

@@ -171,7 +171,9 @@ fn open<'a>(input: &Input<'a>) -> Result<Reader<'a>, Failure> {
 
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Input").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Input")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 

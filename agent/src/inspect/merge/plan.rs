@@ -50,7 +50,11 @@ impl Plan {
         }
         let is_other = |header: &Header| header.scope.attributes != headers[0].scope.attributes;
         if let Some(at) = headers.iter().position(is_other) {
-            let place = |at: usize| inputs.get(at).map_or(OsText::default(), |input| input.place.clone());
+            let place = |at: usize| {
+                inputs
+                    .get(at)
+                    .map_or(OsText::default(), |input| input.place.clone())
+            };
             return Err(match headers[at].scope.attributes {
                 Stated::Declared => Failure::Declared(place(at), place(0)),
                 Stated::All => Failure::Declared(place(0), place(at)),
@@ -83,10 +87,18 @@ impl Plan {
 fn sections(inputs: &[Input<'_>], headers: &[Header]) -> Result<Vec<SectionInfo>, Failure> {
     let mut known: BTreeMap<&str, (usize, u32)> = BTreeMap::new();
     for (at, header) in headers.iter().enumerate() {
-        for section in header.sections.iter().filter(|section| section.name != PROVENANCE) {
+        for section in header
+            .sections
+            .iter()
+            .filter(|section| section.name != PROVENANCE)
+        {
             let (first, revision) = *known.entry(&section.name).or_insert((at, section.revision));
             if revision != section.revision {
-                let place = |at: usize| inputs.get(at).map_or(OsText::default(), |input| input.place.clone());
+                let place = |at: usize| {
+                    inputs
+                        .get(at)
+                        .map_or(OsText::default(), |input| input.place.clone())
+                };
                 return Err(Failure::Revision {
                     section: section.name.clone(),
                     one: (place(first), revision),
@@ -108,7 +120,10 @@ fn sections(inputs: &[Input<'_>], headers: &[Header]) -> Result<Vec<SectionInfo>
 /// The image is named by the last input that has a name. It is no published image, so it has no digest.
 fn image(headers: &[Header], settings: &Settings) -> Image {
     let named = headers.iter().rev().find(|header| header.image.name.is_some());
-    let image = named.or(headers.last()).map(|header| header.image.clone()).unwrap_or_default();
+    let image = named
+        .or(headers.last())
+        .map(|header| header.image.clone())
+        .unwrap_or_default();
     Image {
         name: settings.name.clone().or(image.name),
         version: settings.version.clone().or(image.version),
@@ -123,7 +138,9 @@ fn image(headers: &[Header], settings: &Settings) -> Image {
 /// all that no input was narrowed to. What is left was looked at as a whole by at least one of them.
 fn scope_of_all(headers: &[Header]) -> header::Scope {
     let mut scope = header::Scope {
-        attributes: headers.first().map_or(Stated::All, |header| header.scope.attributes),
+        attributes: headers
+            .first()
+            .map_or(Stated::All, |header| header.scope.attributes),
         ..header::Scope::default()
     };
     for rule in headers.iter().flat_map(|header| &header.scope.exclude) {
@@ -145,7 +162,9 @@ fn remarks(headers: &[Header], labels: &[OsText], scope: &header::Scope) -> Vec<
     let mut remarks = Vec::new();
     for rule in &scope.exclude {
         let has = |header: &Header| header.scope.exclude.iter().any(|own| is_same(own, rule));
-        let Some(at) = headers.iter().position(has) else { continue };
+        let Some(at) = headers.iter().position(has) else {
+            continue;
+        };
         if !headers.iter().all(has) {
             let label = labels.get(at).map_or("", OsText::as_str);
             remarks.push(format!(
@@ -158,7 +177,8 @@ fn remarks(headers: &[Header], labels: &[OsText], scope: &header::Scope) -> Vec<
     let differ = |header: &Header| first.is_some_and(|first| !is_same_set(first, &header.scope.include));
     if headers.iter().any(differ) {
         remarks.push(if scope.include.is_empty() {
-            "an input was narrowed by --include; the merged baseline is not: it covers what the others do".to_owned()
+            "an input was narrowed by --include; the merged baseline is not: it covers what the others do"
+                .to_owned()
         } else {
             format!(
                 "the merged baseline covers {}",
@@ -193,20 +213,25 @@ fn labels(headers: &[Header]) -> Vec<OsText> {
 
 /// A member of a header that [`Header`] does not have: it may say something about the entries that would be lost.
 fn unknown_member(line: &str, header: &Header) -> Option<String> {
-    let (Ok(read), Ok(known)) = (serde_json::from_str(line), serde_json::to_value(header)) else {
-        return Some("?".to_owned());
-    };
-    fn unknown(read: &Json, known: &Json) -> Option<String> {
-        match (read, known) {
-            (Json::Object(read), Json::Object(known)) => read.iter().find_map(|(name, value)| match known.get(name) {
+    match (serde_json::from_str(line), serde_json::to_value(header)) {
+        (Ok(read), Ok(known)) => unknown(&read, &known).map(|member| OsText::from(member).to_string()),
+        _ => Some("?".to_owned()),
+    }
+}
+
+/// The path of the first member that was read and is not known.
+fn unknown(read: &Json, known: &Json) -> Option<String> {
+    match (read, known) {
+        (Json::Object(read), Json::Object(known)) => {
+            read.iter().find_map(|(name, value)| match known.get(name) {
                 Some(known) => unknown(value, known).map(|below| format!("{name}.{below}")),
                 None => Some(name.clone()),
-            }),
-            (Json::Array(read), Json::Array(known)) => {
-                read.iter().zip(known).find_map(|(read, known)| unknown(read, known))
-            }
-            _ => None,
+            })
         }
+        (Json::Array(read), Json::Array(known)) => read
+            .iter()
+            .zip(known)
+            .find_map(|(read, known)| unknown(read, known)),
+        _ => None,
     }
-    unknown(&read, &known).map(|member| OsText::from(member).to_string())
 }

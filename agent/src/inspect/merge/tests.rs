@@ -92,12 +92,28 @@ fn later_ones_win_and_say_so() {
     let (bytes, merged) = of(&[&base, &cloud, &role]).unwrap();
     assert_eq!(
         keys(&bytes),
-        ["/etc/a", "/etc/b", "/etc/c", "/etc/new", "deb/a:all", "port", "cloud", "root"]
+        [
+            "/etc/a",
+            "/etc/b",
+            "/etc/c",
+            "/etc/new",
+            "deb/a:all",
+            "port",
+            "cloud",
+            "root"
+        ]
     );
-    assert_eq!((merged.added, merged.replaced, merged.removed, merged.idle), (3, 2, 0, 1));
+    assert_eq!(
+        (merged.added, merged.replaced, merged.removed, merged.idle),
+        (3, 2, 0, 1)
+    );
     let told = provenance(&bytes);
     assert_eq!(told.len(), 8);
-    assert!(told[0].starts_with("[\"provenance\",\"#input/01\",{\"digest\":\"sha256:"), "{}", told[0]);
+    assert!(
+        told[0].starts_with("[\"provenance\",\"#input/01\",{\"digest\":\"sha256:"),
+        "{}",
+        told[0]
+    );
     assert!(told[1].contains("\"label\":\"cloud 2\"") && told[1].contains("\"source-kind\":\"overlay\""));
     assert_eq!(
         told[3..],
@@ -111,14 +127,27 @@ fn later_ones_win_and_say_so() {
     );
     let reader = BaselineReader::open(&bytes[..]).unwrap();
     let header = reader.header().clone();
-    assert_eq!((header.image.name.as_deref(), header.image.version.as_deref()), (Some("role"), Some("3")));
-    assert_eq!((header.image.source_kind.as_str(), header.image.digest), ("merged", None));
-    let names: Vec<&str> = header.sections.iter().map(|section| section.name.as_str()).collect();
+    assert_eq!(
+        (header.image.name.as_deref(), header.image.version.as_deref()),
+        (Some("role"), Some("3"))
+    );
+    assert_eq!(
+        (header.image.source_kind.as_str(), header.image.digest),
+        ("merged", None)
+    );
+    let names: Vec<&str> = header
+        .sections
+        .iter()
+        .map(|section| section.name.as_str())
+        .collect();
     assert_eq!(names, ["files", "packages", "provenance", "sshd", "users"]);
     // Without the last one, what the overlay removes is gone, and that is told.
     let (bytes, merged) = of(&[&base, &cloud]).unwrap();
     assert_eq!((merged.removed, merged.idle), (1, 1));
-    assert!(provenance(&bytes).contains(&r#"["provenance","files//etc/b",{"did":"removed","from":"cloud 2"}]"#.to_owned()));
+    assert!(
+        provenance(&bytes)
+            .contains(&r#"["provenance","files//etc/b",{"did":"removed","from":"cloud 2"}]"#.to_owned())
+    );
     // The same inputs, the same bytes.
     assert_eq!(of(&[&base, &cloud]).unwrap().0, bytes);
 }
@@ -146,15 +175,25 @@ fn what_is_no_directory_any_more_has_nothing_below_it() {
     // What comes with the same overlay or a later one is there.
     let again = write(
         &header("role", "1", &["files"]),
-        &[directory("/a"), file("/a/new", "0644", "1"), directory("/d"), file("/d/new", "0644", "2")],
+        &[
+            directory("/a"),
+            file("/a/new", "0644", "1"),
+            directory("/d"),
+            file("/d/new", "0644", "2"),
+        ],
     );
     let (bytes, _) = of(&[&base, &over, &again]).unwrap();
     assert_eq!(keys(&bytes), ["/a", "/a/new", "/a-b", "/d", "/d/new"]);
     // Elsewhere a key is only a name, even if it looks as if it were below another one.
     let rules = |keys: &[&str]| -> Vec<Entry> {
-        keys.iter().map(|key| Entry::new("sudoers", *key).with("command", "x")).collect()
+        keys.iter()
+            .map(|key| Entry::new("sudoers", *key).with("command", "x"))
+            .collect()
     };
-    let base = write(&header("web", "1", &["sudoers"]), &rules(&["rule/a ALL: /bin/x", "rule/a ALL: /bin/x/y"]));
+    let base = write(
+        &header("web", "1", &["sudoers"]),
+        &rules(&["rule/a ALL: /bin/x", "rule/a ALL: /bin/x/y"]),
+    );
     let over = write(
         &kind(header("cloud", "1", &["sudoers"]), OVERLAY),
         &[absent("sudoers", "rule/a ALL: /bin/x")],
@@ -168,14 +207,23 @@ fn what_only_one_looked_at_is_covered_and_what_none_looked_at_is_not() {
         let mut header = header(name, "1", &["files"]);
         header.scope = Scope {
             include: include.iter().map(|glob| (*glob).to_owned()).collect(),
-            exclude: exclude.iter().map(|(glob, what)| exclusion(glob, *what)).collect(),
+            exclude: exclude
+                .iter()
+                .map(|(glob, what)| exclusion(glob, *what))
+                .collect(),
             ..Scope::default()
         };
         header
     };
     let scope = |bytes: &[u8]| BaselineReader::open(bytes).unwrap().header().scope.clone();
-    let all = write(&scoped("web", &[], &[("/srv/**", ExclusionReach::All)]), &[file("/etc/a", "0644", "1")]);
-    let etc = write(&scoped("cloud", &["/etc/**"], &[]), &[file("/etc/b", "0644", "1")]);
+    let all = write(
+        &scoped("web", &[], &[("/srv/**", ExclusionReach::All)]),
+        &[file("/etc/a", "0644", "1")],
+    );
+    let etc = write(
+        &scoped("cloud", &["/etc/**"], &[]),
+        &[file("/etc/b", "0644", "1")],
+    );
     let opt = write(&scoped("role", &["/opt/**"], &[]), &[file("/opt/a", "0644", "1")]);
     // The base covers everything but /srv, so the merge does.
     let (bytes, merged) = of(&[&all, &etc]).unwrap();
@@ -203,7 +251,10 @@ fn what_only_one_looked_at_is_covered_and_what_none_looked_at_is_not() {
     let tmp = |mode| write(&scoped("role", &[], &[]), &[file("/tmp/a", mode, "1")]);
     assert!(of(&[&scratch, &tmp("4755")]).is_ok());
     assert!(refused(&[&scratch, &tmp("0755")]).contains("ordinary content of /tmp/**"));
-    let found = write(&scoped("web", &[], &[("/lost+found", ExclusionReach::Empty)]), &[]);
+    let found = write(
+        &scoped("web", &[], &[("/lost+found", ExclusionReach::Empty)]),
+        &[],
+    );
     let full = write(&scoped("role", &[], &[]), &[directory("/lost+found")]);
     assert!(refused(&[&found, &full]).contains("/lost+found when it is empty"));
     // By a rule of its own, an entry is there all the same.
@@ -219,7 +270,10 @@ fn what_cannot_be_merged_is_refused() {
     let plain = header("web", "1", &["files"]);
     let base = write(&plain, &[]);
     assert_eq!(refused(&[]), "0 baselines cannot be merged: give from 1 to 64");
-    let over = write(&kind(header("cloud", "1", &["files"]), OVERLAY), &[absent("files", "/a")]);
+    let over = write(
+        &kind(header("cloud", "1", &["files"]), OVERLAY),
+        &[absent("files", "/a")],
+    );
     assert!(refused(&[&over, &base]).starts_with("0.dcb: it is an overlay"));
     let mut newer = plain.clone();
     newer.sections[0].revision = 2;
@@ -234,16 +288,33 @@ fn what_cannot_be_merged_is_refused() {
     let mut some = plain.clone();
     some.scope.attributes = Stated::Declared;
     let listed = write(&some, &[]);
-    assert!(refused(&[&listed, &base]).starts_with("0.dcb states only some attributes and 1.dcb all of them"));
-    assert!(refused(&[&base, &listed]).starts_with("1.dcb states only some attributes and 0.dcb all of them"));
+    assert!(
+        refused(&[&listed, &base]).starts_with("0.dcb states only some attributes and 1.dcb all of them")
+    );
+    assert!(
+        refused(&[&base, &listed]).starts_with("1.dcb states only some attributes and 0.dcb all of them")
+    );
     let (bytes, _) = of(&[&listed, &listed]).unwrap();
-    assert_eq!(BaselineReader::open(&bytes[..]).unwrap().header().scope.attributes, Stated::Declared);
+    assert_eq!(
+        BaselineReader::open(&bytes[..])
+            .unwrap()
+            .header()
+            .scope
+            .attributes,
+        Stated::Declared
+    );
     let text = serde_json::to_string(&plain).unwrap();
     for (line, member) in [
         (text.replacen("\"image\":", "\"later\":1,\"image\":", 1), "later"),
-        (text.replacen("\"scope\":{", "\"scope\":{\"later\":1,", 1), "scope.later"),
+        (
+            text.replacen("\"scope\":{", "\"scope\":{\"later\":1,", 1),
+            "scope.later",
+        ),
     ] {
-        let (bytes, _) = BaselineWriter::with_header_line(&plain, &line, Vec::new()).unwrap().finish().unwrap();
+        let (bytes, _) = BaselineWriter::with_header_line(&plain, &line, Vec::new())
+            .unwrap()
+            .finish()
+            .unwrap();
         assert!(refused(&[&base, &bytes]).contains(&format!("has a member `{member}`")));
     }
     let cut = &base[..base.len() - 3];
@@ -264,7 +335,10 @@ fn an_input_that_changes_meanwhile_is_refused() {
             }),
         }];
         let failure = merge(&inputs, &Settings::default(), Vec::new()).unwrap_err();
-        assert_eq!(failure.to_string(), "a.dcb: it changed while it was merged: try again");
+        assert_eq!(
+            failure.to_string(),
+            "a.dcb: it changed while it was merged: try again"
+        );
     }
 }
 
@@ -285,7 +359,10 @@ fn labels_tell_inputs_apart() {
     };
     let (bytes, _) = merge(&[input("a", &named)], &settings, Vec::new()).unwrap();
     let image = BaselineReader::open(&bytes[..]).unwrap().header().image.clone();
-    assert_eq!((image.name.as_deref(), image.version.as_deref()), (Some("all"), Some("1")));
+    assert_eq!(
+        (image.name.as_deref(), image.version.as_deref()),
+        (Some("all"), Some("1"))
+    );
 }
 
 #[test]
@@ -302,16 +379,29 @@ fn an_overlay_is_only_made_of_what_can_be_compared() {
     let plain = header("web", "1", &["files"]);
     let mut narrow = plain.clone();
     narrow.scope.include = vec!["/etc/**".to_owned()];
-    let base = write(&plain, &[directory("/d"), file("/d/a", "0644", "1"), file("/e", "0644", "1")]);
+    let base = write(
+        &plain,
+        &[
+            directory("/d"),
+            file("/d/a", "0644", "1"),
+            file("/e", "0644", "1"),
+        ],
+    );
     let failure = make(&base, &write(&narrow, &[])).unwrap_err();
     assert!(failure.to_string().contains("--include"));
     let failure = make(&base, &write(&header("web", "1", &["files", "users"]), &[])).unwrap_err();
     assert!(matches!(failure, overlay::Failure::Sections));
     let over = write(&kind(plain.clone(), OVERLAY), &[]);
-    assert!(matches!(make(&base, &over).unwrap_err(), overlay::Failure::Overlay));
+    assert!(matches!(
+        make(&base, &over).unwrap_err(),
+        overlay::Failure::Overlay
+    ));
     // What the target could not see is not absent.
     let blind = write(&plain, &[directory("/d").unseen("below", "permission denied")]);
-    assert_eq!(make(&base, &blind).unwrap(), (vec!["/d".to_owned(), "/e".to_owned()], 1, 1));
+    assert_eq!(
+        make(&base, &blind).unwrap(),
+        (vec!["/d".to_owned(), "/e".to_owned()], 1, 1)
+    );
 }
 
 /// What a merge must give, naively.
@@ -321,7 +411,12 @@ fn by_maps(inputs: &[Vec<Entry>]) -> Vec<String> {
         for bytes in sorted(entries) {
             let line = Line::parse(&bytes).unwrap();
             let (section, key) = (line.section().to_owned(), line.key().into_owned());
-            if at > 0 && section == "files" && line.get("type").is_some_and(|kind| kind.as_json() != "\"directory\"") {
+            if at > 0
+                && section == "files"
+                && line
+                    .get("type")
+                    .is_some_and(|kind| kind.as_json() != "\"directory\"")
+            {
                 let lower: Vec<_> = merged
                     .keys()
                     .filter(|(other, below)| *other == section && order::is_below(below, &key))
@@ -340,7 +435,10 @@ fn by_maps(inputs: &[Vec<Entry>]) -> Vec<String> {
         let (left, right) = (Line::parse(left).unwrap(), Line::parse(right).unwrap());
         order::compare((left.section(), &left.key()), (right.section(), &right.key()))
     });
-    lines.into_iter().map(|line| String::from_utf8(line).unwrap()).collect()
+    lines
+        .into_iter()
+        .map(|line| String::from_utf8(line).unwrap())
+        .collect()
 }
 
 proptest! {

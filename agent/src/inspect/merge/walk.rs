@@ -1,7 +1,7 @@
 //! All inputs at once, place by place in THE order.
 
 use baseline_format::order::{compare, is_below};
-use baseline_format::{Line, OsText, Reference as _};
+use baseline_format::{Line, OsText, Reference};
 
 use super::plan::Plan;
 use super::{Failure, Input, Reader, open};
@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
         let mut was_there = false;
         let mut covers = Vec::new();
         for &input in at {
-            let Some(line) = self.readers.get(input).and_then(|reader| reader.current()) else {
+            let Some(line) = self.readers.get(input).and_then(Reference::current) else {
                 continue;
             };
             let is_absent = self.is_absent(input, &line)?;
@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
         while self
             .readers
             .get(input)
-            .and_then(|reader| reader.current())
+            .and_then(Reference::current)
             .is_some_and(|line| line.section() == PROVENANCE)
         {
             self.step(input)?;
@@ -241,5 +241,6 @@ impl<'a> Walk<'a> {
 
 /// Whether an entry is known to be something that nothing can be below.
 pub(in crate::inspect) fn is_no_directory(line: &Line<'_>) -> bool {
-    line.get("type").is_some_and(|kind| kind.as_json() != "\"directory\"")
+    line.get("type")
+        .is_some_and(|kind| kind.as_json() != "\"directory\"")
 }

@@ -30,7 +30,9 @@ impl Collector {
         let mut accounts = Accounts::default();
         for name in LOGIN {
             if !header.sections.iter().any(|section| section.name == name) {
-                accounts.unknown.push(format!("the section `{name}` was not recorded"));
+                accounts
+                    .unknown
+                    .push(format!("the section `{name}` was not recorded"));
             }
         }
         Self {
@@ -79,7 +81,9 @@ impl Collector {
         for why in line.unseen() {
             inventory.unseen_total += 1;
             if inventory.unseen.len() < Inventory::LISTED {
-                inventory.unseen.push((line.section().to_owned(), Unseen { key: key(), why }));
+                inventory
+                    .unseen
+                    .push((line.section().to_owned(), Unseen { key: key(), why }));
             }
         }
         if line.as_str().contains("\"mount\":")
@@ -113,7 +117,10 @@ impl Collector {
             return;
         };
         // What dpkg has removed but for its configuration is not installed.
-        let is_left_over = || line.get("status").is_some_and(|status| status.as_json() == "\"config-files\"");
+        let is_left_over = || {
+            line.get("status")
+                .is_some_and(|status| status.as_json() == "\"config-files\"")
+        };
         if Ecosystem::ALL.iter().any(|known| known.name() == manager)
             && !name.starts_with("gpg-pubkey-")
             && !is_true(line, ABSENT)

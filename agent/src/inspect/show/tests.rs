@@ -20,10 +20,16 @@ fn web() -> Vec<u8> {
         exclusion("/lost+found", ExclusionReach::Empty),
     ];
     let key = |user: &str, n: char| {
-        Entry::new("authorized-keys", format!("{user} SHA256:{}", n.to_string().repeat(43))).with("type", "ssh-ed25519")
+        Entry::new(
+            "authorized-keys",
+            format!("{user} SHA256:{}", n.to_string().repeat(43)),
+        )
+        .with("type", "ssh-ed25519")
     };
     let user = |name: &str, uid: i64, shell: &str| {
-        Entry::new("users", name).with("uid", uid).with("shell", shell.to_owned())
+        Entry::new("users", name)
+            .with("uid", uid)
+            .with("shell", shell.to_owned())
     };
     let password = |name: &str, state: &'static str| Entry::new("shadow", name).with("password", state);
     write(
@@ -37,7 +43,9 @@ fn web() -> Vec<u8> {
             file("/etc/passwd", "0644", "11").with("mtime", 1_700_000_000_i64),
             file("/etc/shadow", "0640", "").unseen("digest", "permission denied"),
             directory("/root").unseen("below", "permission denied"),
-            Entry::new("files", "/proc").with("type", "directory").with("mount", "proc"),
+            Entry::new("files", "/proc")
+                .with("type", "directory")
+                .with("mount", "proc"),
             file("/usr/bin/ping", "0755", "22").with("capabilities", "cap_net_raw=ep"),
             file("/usr/bin/su", "4755", "33"),
             file("/usr/bin/wall", "2755", "44"),
@@ -101,7 +109,9 @@ fn a_summary() {
 
 #[test]
 fn who_can_log_in_is_only_told_as_far_as_it_is_known() {
-    let users = [Entry::new("users", "a").with("shell", "/bin/sh").with("in-passwd", "empty")];
+    let users = [Entry::new("users", "a")
+        .with("shell", "/bin/sh")
+        .with("in-passwd", "empty")];
     let of = |sections: &[&str], entries: &[Entry]| {
         let bytes = write(&header("a", "1", sections), entries);
         inventory(reader(&bytes), None, Vec::new()).unwrap()
@@ -109,7 +119,10 @@ fn who_can_log_in_is_only_told_as_far_as_it_is_known() {
     let found = of(&["users"], &users);
     assert_eq!(found.logins[0].by, ["no password"]);
     assert_eq!(found.logins_unknown.len(), 2);
-    let blind = [users[0].clone(), Entry::new("shadow", "/etc/shadow").unseen("all", "permission denied")];
+    let blind = [
+        users[0].clone(),
+        Entry::new("shadow", "/etc/shadow").unseen("all", "permission denied"),
+    ];
     let found = of(&["authorized-keys", "shadow", "users"], &blind);
     assert_eq!(found.logins_unknown, ["part of `shadow` was not seen"]);
 }
@@ -150,15 +163,29 @@ fn a_key_is_found_however_it_is_given() {
     for given in [&b"/x\x1b[2J y"[..], b"/x\\x1b[2J y"] {
         assert_eq!(shown(&bytes, None, Some(given), Format::Lines).0.entries, 1);
     }
-    assert_eq!(shown(&bytes, Some("users"), Some(b"root"), Format::Lines).0.entries, 1);
+    assert_eq!(
+        shown(&bytes, Some("users"), Some(b"root"), Format::Lines)
+            .0
+            .entries,
+        1
+    );
     assert_eq!(shown(&bytes, None, Some(b"root"), Format::Lines).0.entries, 3);
-    assert_eq!(shown(&bytes, Some("files"), Some(b"root"), Format::Lines).0.entries, 1);
+    assert_eq!(
+        shown(&bytes, Some("files"), Some(b"root"), Format::Lines)
+            .0
+            .entries,
+        1
+    );
 }
 
 #[test]
 fn an_absent_key_is_only_absent_if_somebody_looked() {
     let bytes = web();
-    let why = |key: &str| shown(&bytes, None, Some(key.as_bytes()), Format::Lines).0.not_covered;
+    let why = |key: &str| {
+        shown(&bytes, None, Some(key.as_bytes()), Format::Lines)
+            .0
+            .not_covered
+    };
     assert_eq!(why("/etc/nothing"), None);
     assert_eq!(
         why("/srv/cache/x").as_deref(),
@@ -168,7 +195,10 @@ fn an_absent_key_is_only_absent_if_somebody_looked() {
         why("tmp/x").as_deref(),
         Some("ordinary content of /tmp/** is left out: asked for")
     );
-    assert_eq!(why("/root/.ssh/x").as_deref(), Some("files /root: permission denied"));
+    assert_eq!(
+        why("/root/.ssh/x").as_deref(),
+        Some("files /root: permission denied")
+    );
     assert_eq!(
         why("/proc/1").as_deref(),
         Some("files /proc: another file system (proc) is mounted there")

@@ -35,7 +35,7 @@ use self::groups::Group;
 use self::inode::Inode;
 use self::superblock::Superblock;
 use super::bytes::{Bytes, ReadAt};
-use super::file_system::{Attributes, Child, Fault, FileSystem, Node};
+use super::file_system::{Attributes, Child, Fault, FileSystem, Node, Xattrs};
 use crate::sys::Kind;
 
 /// A file system of which the census was taken. Nodes are inode numbers.
@@ -130,7 +130,7 @@ impl FileSystem for Ext4 {
         link(&self.volume, &inode).at(format_args!("inode {node}"))
     }
 
-    fn xattrs(&self, node: Node) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    fn xattrs(&self, node: Node) -> Result<Xattrs, Fault> {
         let inode = self.inode(node)?;
         xattr::list(&self.volume, &inode).at(format_args!("inode {node}"))
     }

@@ -11,10 +11,10 @@ use super::content;
 use super::field::{At as _, ensure, ensure_checksum, le16, le32, part};
 use super::inode::{Inode, VALUE};
 use super::superblock::{EA_INODE, METADATA_CSUM};
-use crate::source::file_system::Fault;
+use crate::source::file_system::{Fault, Xattrs};
 
 /// Names and values of all extended attributes that `listxattr` shows to root, sorted by name.
-pub(super) fn list(volume: &Arc<Volume>, inode: &Inode) -> Result<Pairs, Fault> {
+pub(super) fn list(volume: &Arc<Volume>, inode: &Inode) -> Result<Xattrs, Fault> {
     let mut list = Vec::new();
     let mut total = 0;
     each(volume, inode, &mut |entry| {
@@ -71,9 +71,6 @@ pub(super) fn value_inodes(
         Place::Here(_) => Ok(()),
     })
 }
-
-/// Names and values.
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// One attribute as it is kept.
 struct Entry<'a> {

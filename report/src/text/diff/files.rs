@@ -8,14 +8,12 @@ use baseline_format::order::{compare_keys, is_below};
 use baseline_format::report::{ChangeKind, FieldChange};
 
 use super::kept::{Budget, Kept};
-use super::{BELOW, HEADING, TextStyle, limit, more, title, write_by_kind, write_entries};
+use super::{BELOW, HEADING, LISTED, TextStyle, limit, more, title, write_by_kind, write_entries};
 use crate::diff::{Difference, Privilege};
 use crate::text::fields::{Detail, details};
 use crate::text::page::{Ink, Page};
 use crate::words::{number, padded, quoted, shorten, width};
 
-/// Files of the configuration that are listed at least.
-const LISTED: usize = 1_000;
 /// Where the configuration is.
 const CONFIGURATION: &str = "/etc";
 /// Directories that are counted apart at once; beyond, whole trees are.
@@ -27,8 +25,8 @@ const DEPTH: usize = 4;
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// By what became of their privileges.
-    privileged: Kept,
+    gained: Kept,
+    lost: Kept,
     configuration: Kept,
     others: Kept,
     directories: Directories,
@@ -37,8 +35,11 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn take(&mut self, difference: Difference, budget: &mut Budget) {
         let path = difference.key.as_str();
-        if difference.privilege.is_some() {
-            self.privileged.take(difference, budget);
+        if let Some(privilege) = difference.privilege {
+            match privilege {
+                Privilege::Gained => self.gained.take(difference, budget),
+                Privilege::Lost => self.lost.take(difference, budget),
+            }
         } else if path == CONFIGURATION || is_below(path, CONFIGURATION) {
             self.configuration.take(difference, budget);
         } else {
@@ -48,8 +49,9 @@ impl Files {
     }
 
     pub(super) fn write(&self, style: &TextStyle<'_>, page: &mut Page<'_>) -> io::Result<()> {
-        if self.privileged.total() > 0 {
-            title("SETID FILES AND CAPABILITIES", self.privileged.total(), Ink::Strong, page)?;
+        let privileged = self.gained.total() + self.lost.total();
+        if privileged > 0 {
+            title("SETID FILES AND CAPABILITIES", privileged, Ink::Strong, page)?;
             self.write_privileged(style, page)?;
         }
         if self.configuration.total() > 0 {
@@ -69,22 +71,16 @@ impl Files {
     }
 
     fn write_privileged(&self, style: &TextStyle<'_>, page: &mut Page<'_>) -> io::Result<()> {
-        let mut listed = 0;
-        for privilege in [Privilege::Gained, Privilege::Lost] {
-            let items: Vec<&Difference> = self
-                .privileged
-                .items()
-                .filter(|item| item.privilege == Some(privilege))
-                .take(limit(style).max(LISTED))
-                .collect();
-            if items.is_empty() {
+        for (privilege, kept) in [(Privilege::Gained, &self.gained), (Privilege::Lost, &self.lost)] {
+            if kept.total() == 0 {
                 continue;
             }
-            listed += items.len() as u64;
             page.line(&[(Ink::Plain, HEADING), (Ink::Warn, &privilege.to_string())])?;
+            let items: Vec<&Difference> = kept.items().take(limit(style).max(LISTED)).collect();
             write_entries(&items, page)?;
+            more(kept.total() - items.len() as u64, "", style, page)?;
         }
-        more(self.privileged.total() - listed, "", style, page)
+        Ok(())
     }
 }
 

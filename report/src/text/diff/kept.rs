@@ -14,17 +14,21 @@ const FIXED: usize = 256;
 #[derive(Debug)]
 pub(super) struct Budget {
     left: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { left: ROOM }
-    }
+    /// Differences of one kind that are held under one heading: more are not listed.
+    most: u64,
 }
 
 impl Budget {
+    /// The whole room; `listed` differences of each kind are listed under each heading.
+    pub(super) fn new(listed: usize) -> Self {
+        Self {
+            left: ROOM,
+            most: listed as u64,
+        }
+    }
+
     /// Takes `bytes` if they are left.
-    pub(super) fn spend(&mut self, bytes: usize) -> bool {
+    fn spend(&mut self, bytes: usize) -> bool {
         match self.left.checked_sub(bytes) {
             Some(left) => {
                 self.left = left;
@@ -45,18 +49,23 @@ pub(super) struct Kept {
 impl Kept {
     /// Takes one over, or counts it if there is no room.
     pub(super) fn take(&mut self, difference: Difference, budget: &mut Budget) {
-        self.totals[difference.change as usize] += 1;
-        if budget.spend(weight(&difference)) {
+        if self.count(&difference, budget) {
             self.items.push(difference);
         }
     }
 
     /// The same with a copy.
     pub(super) fn take_ref(&mut self, difference: &Difference, budget: &mut Budget) {
-        self.totals[difference.change as usize] += 1;
-        if budget.spend(weight(difference)) {
+        if self.count(difference, budget) {
             self.items.push(difference.clone());
         }
+    }
+
+    /// Counts one; whether there is room to hold it.
+    fn count(&mut self, difference: &Difference, budget: &mut Budget) -> bool {
+        let total = &mut self.totals[difference.change as usize];
+        *total += 1;
+        *total <= budget.most && budget.spend(weight(difference))
     }
 
     /// Those that are held.
@@ -76,7 +85,7 @@ impl Kept {
 }
 
 /// Bytes that a difference takes, near enough.
-pub(super) fn weight(difference: &Difference) -> usize {
+fn weight(difference: &Difference) -> usize {
     let fields = difference.fields.iter().map(|field| {
         let values = [&field.expected, &field.actual].into_iter().flatten();
         field.name.len() + FIXED / 2 + values.map(value_weight).sum::<usize>()

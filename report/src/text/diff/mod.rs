@@ -35,6 +35,8 @@ use files::Files;
 use kept::{Budget, Kept};
 use packages::Packages;
 
+/// Packages and configuration files are what notes are read for: so many of each kind are listed at least.
+const LISTED: usize = 1_000;
 /// Columns of the last line at most; it is never broken.
 const LAST_LINE: usize = 1_000;
 /// Indent of a heading, and of what stands below it.
@@ -61,8 +63,8 @@ impl<'a> DiffText<'a> {
     #[must_use]
     pub fn new(style: TextStyle<'a>) -> Self {
         Self {
+            budget: Budget::new(limit(&style).max(LISTED)),
             style,
-            budget: Budget::default(),
             taken: 0,
             warnings: Kept::default(),
             packages: Packages::default(),

@@ -1,28 +1,24 @@
 //! The packages: what came, went, and moved from which version to which.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use baseline_format::Value;
 use baseline_format::report::{ChangeKind, FieldChange};
 
 use super::kept::{Budget, Kept};
-use super::{BELOW, HEADING, TextStyle, limit, more, title, write_by_kind, write_labelled};
+use super::{BELOW, HEADING, LISTED, TextStyle, limit, more, title, write_by_kind, write_labelled};
 use crate::diff::{Difference, Step};
 use crate::text::fields::{Detail, details};
 use crate::text::page::{Ink, Page};
 use crate::words::{number, quoted, shorten, width};
-
-/// Packages are what release notes are read for: at least so many of each kind are listed.
-const LISTED: usize = 1_000;
 
 /// Attributes that are told beside the versions: the package's origin, and what the administrator did to it.
 const BESIDE: [&str; 3] = ["held", "status", "vendor"];
 
 #[derive(Debug, Default)]
 pub(super) struct Packages {
-    packages: Kept,
-    steps: HashMap<Step, u64>,
+    steps: BTreeMap<Step, Kept>,
     /// Diversions, overrides, alternatives, trusted keys.
     settings: Kept,
 }
@@ -30,32 +26,22 @@ pub(super) struct Packages {
 impl Packages {
     pub(super) fn take(&mut self, difference: Difference, budget: &mut Budget) {
         match difference.step {
-            Some(step) => {
-                *self.steps.entry(step).or_default() += 1;
-                self.packages.take(difference, budget);
-            }
+            Some(step) => self.steps.entry(step).or_default().take(difference, budget),
             None => self.settings.take(difference, budget),
         }
     }
 
     pub(super) fn write(&self, style: &TextStyle<'_>, page: &mut Page<'_>) -> io::Result<()> {
-        if self.packages.total() > 0 {
-            title("PACKAGES", self.packages.total(), Ink::Strong, page)?;
+        let total = self.steps.values().map(Kept::total).sum();
+        if total > 0 {
+            title("PACKAGES", total, Ink::Strong, page)?;
         }
-        let names = Names::of(&self.packages);
-        for step in Step::ALL {
-            let total = self.steps.get(&step).copied().unwrap_or(0);
-            if total == 0 {
-                continue;
-            }
+        let names = Names::of(&self.steps);
+        for (&step, kept) in &self.steps {
+            let total = kept.total();
             let ink = if step == Step::Downgraded { Ink::Warn } else { Ink::Plain };
             page.line(&[(Ink::Plain, HEADING), (ink, &format!("{step} ({})", number(total)))])?;
-            let items: Vec<&Difference> = self
-                .packages
-                .items()
-                .filter(|item| item.step == Some(step))
-                .take(limit(style).max(LISTED))
-                .collect();
+            let items: Vec<&Difference> = kept.items().take(limit(style).max(LISTED)).collect();
             let room = page.width().saturating_sub(width(BELOW));
             let labels: Vec<String> = items
                 .iter()
@@ -113,10 +99,10 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn of(packages: &'a Kept) -> Self {
+    fn of(steps: &'a BTreeMap<Step, Kept>) -> Self {
         let mut twins = HashMap::new();
         let mut ecosystems = Vec::new();
-        for item in packages.items() {
+        for item in steps.values().flat_map(Kept::items) {
             let (ecosystem, name, _) = parts(item.key.as_str());
             *twins.entry((ecosystem, name)).or_default() += 1;
             if !ecosystems.contains(&ecosystem) && ecosystems.len() < 2 {

@@ -336,6 +336,10 @@ impl Tree {
 
     /// Makes a directory that says of itself what nobody said: mode 0755, owner root, no time.
     fn make_directory(&mut self, parent: u32, name: &[u8]) -> Result<u32, Fault> {
+        // Members' own names are shorter; a link's target may have any.
+        if name.len() > NAME {
+            return Err(Fault::new(format!("a name of more than {NAME} bytes on the way")));
+        }
         let depth = self.directory(parent)?.depth + 1;
         if depth > DEPTH {
             return Err(Fault::new(format!("below more than {DEPTH} directories")));
@@ -500,6 +504,8 @@ pub const MEMORY: u64 = 2 << 30;
 /// Most directories above a name. Linux takes a path of half of 4096 components at most.
 pub const DEPTH: u16 = 2048;
 
+/// Longest name that a file system holds (`NAME_MAX`). Bytes.
+const NAME: usize = 255;
 /// A digest that is not known.
 const UNKNOWN: u32 = u32::MAX;
 /// A name in a directory: its share of a B-tree's node, and what an allocation takes beyond its length.

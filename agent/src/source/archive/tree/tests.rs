@@ -287,6 +287,16 @@ fn links_on_the_way_are_followed_inside_the_image() {
         fault(Rules::Layers, &[&["l a nowhere/../b"], &["f a/x"]]),
         "a link on the way leads back out of a directory that is not there"
     );
+    let long = "a".repeat(256);
+    assert_eq!(
+        fault(Rules::Layers, &[&[&format!("l a {long}")], &["f a/x"]]),
+        "a name of more than 255 bytes on the way"
+    );
+    let longer = "a/".repeat(4100);
+    assert_eq!(
+        fault(Rules::Layers, &[&[&format!("l a {longer}")], &["f a/x"]]),
+        "with the symbolic link `a` in it, the path is longer than 8192 bytes"
+    );
 }
 
 trait Sorted {

@@ -80,9 +80,15 @@ impl Tree {
                 }
                 Body::Link(target) => {
                     links += 1;
-                    if links > LINKS || target.len() + after.len() > PATH {
+                    if links > LINKS {
                         return Err(Fault::new(format!(
                             "too many symbolic links on the way, at `{}`",
+                            OsText::new(name)
+                        )));
+                    }
+                    if target.len() + after.len() > PATH {
+                        return Err(Fault::new(format!(
+                            "with the symbolic link `{}` in it, the path is longer than {PATH} bytes",
                             OsText::new(name)
                         )));
                     }
@@ -119,5 +125,5 @@ impl Tree {
 
 /// Links followed on one path, as Linux has it.
 const LINKS: u32 = 40;
-/// Longest path while links are followed. Bytes.
-const PATH: usize = 64 << 10;
+/// Longest path that a link may be replaced in. Bytes; Linux takes half as much.
+const PATH: usize = 8192;
