@@ -11,23 +11,22 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsStr;
+#[path = "oci_oracle/listing.rs"]
+mod listing;
+
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::{env, fs, io};
+use std::{env, fmt, fs, io};
 
 use driftcheck_agent::source::Kind as SourceKind;
 use driftcheck_agent::source::archive::{self, Archive};
 use driftcheck_agent::source::bytes::{Bytes, FileBytes};
-use driftcheck_agent::source::file_system::{FileSystem, Node};
 use driftcheck_agent::source::oci;
-use driftcheck_agent::sys::Kind;
+use listing::{Listing, assert_same, on_disk, told};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -95,190 +94,6 @@ fn shell(directory: &Path, script: &str) {
         .args(["-euc", script])
         .current_dir(directory)
         .env("LC_ALL", "C.UTF-8"));
-}
-
-/// What is told of one path. Times that nobody told are `None`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    kind: Kind,
-    mode: u32,
-    owner: (u32, u32),
-    mtime: Option<i64>,
-    /// Bytes, of files and links.
-    size: u64,
-    device: (u32, u32),
-    target: Option<Vec<u8>>,
-    digest: Option<[u8; 32]>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The first path of the same node, and how many there are; directories have one.
-    links: (Vec<u8>, u64),
-}
-
-type Listing = BTreeMap<Vec<u8>, Seen>;
-
-/// What is on the disk.
-fn on_disk(root: &Path) -> Listing {
-    let mut seen = Listing::new();
-    let mut first = HashMap::new();
-    let mut left = vec![PathBuf::new()];
-    while let Some(path) = left.pop() {
-        let mut names: Vec<_> = fs::read_dir(root.join(&path))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        names.sort();
-        for name in names {
-            let path = path.join(name);
-            let full = root.join(&path);
-            let metadata = fs::symlink_metadata(&full).unwrap();
-            let kind = Kind::of_mode(metadata.mode());
-            if kind == Kind::Directory {
-                left.push(path.clone());
-            }
-            let path = path.as_os_str().as_bytes().to_vec();
-            let known = first
-                .entry((metadata.dev(), metadata.ino()))
-                .or_insert_with(Vec::new);
-            known.push(path.clone());
-            let special = metadata.file_type().is_char_device() || metadata.file_type().is_block_device();
-            let rdev = metadata.rdev();
-            seen.insert(
-                path.clone(),
-                Seen {
-                    kind,
-                    mode: metadata.permissions().mode() & 0o7777,
-                    owner: (metadata.uid(), metadata.gid()),
-                    mtime: Some(metadata.mtime()),
-                    size: if matches!(kind, Kind::File | Kind::Link) {
-                        metadata.len()
-                    } else {
-                        0
-                    },
-                    device: if special {
-                        (libc::major(rdev), libc::minor(rdev))
-                    } else {
-                        (0, 0)
-                    },
-                    target: (kind == Kind::Link)
-                        .then(|| fs::read_link(&full).unwrap().as_os_str().as_bytes().to_vec()),
-                    digest: (kind == Kind::File).then(|| Sha256::digest(fs::read(&full).unwrap()).into()),
-                    xattrs: xattrs_on_disk(&full),
-                    links: (Vec::new(), u64::from(kind == Kind::Directory)),
-                },
-            );
-        }
-    }
-    let groups: Vec<Vec<Vec<u8>>> = first.into_values().collect();
-    join_groups(&mut seen, groups);
-    seen
-}
-
-/// Tells each path the first one of its node.
-fn join_groups(seen: &mut Listing, groups: Vec<Vec<Vec<u8>>>) {
-    for group in groups {
-        let first = group.iter().min().unwrap().clone();
-        for path in &group {
-            let seen = seen.get_mut(path).unwrap();
-            if seen.kind != Kind::Directory {
-                seen.links.1 = group.len() as u64;
-            }
-            seen.links.0.clone_from(&first);
-        }
-    }
-}
-
-fn xattrs_on_disk(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut names = vec![0; 65536];
-    let length = rustix::fs::llistxattr(path, &mut names).unwrap();
-    let mut xattrs: Vec<_> = names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(|name| {
-            let mut value = vec![0; 65536];
-            let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value).unwrap();
-            (name.to_vec(), value[..length].to_vec())
-        })
-        .collect();
-    xattrs.sort();
-    xattrs
-}
-
-/// What the reader tells. Contents are also read, and must have the digests that it tells.
-fn told(files: &dyn FileSystem) -> Listing {
-    let mut seen = Listing::new();
-    let mut nodes: HashMap<Node, Vec<Vec<u8>>> = HashMap::new();
-    let mut left = vec![(Vec::new(), files.root())];
-    while let Some((above, directory)) = left.pop() {
-        let children = files.children(directory).unwrap();
-        assert!(children.is_sorted_by(|a, b| a.name < b.name));
-        for child in children {
-            let mut path = above.clone();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend(&child.name);
-            nodes.entry(child.node).or_default().push(path.clone());
-            let attributes = files.attributes(child.node).unwrap();
-            assert_eq!(attributes.kind, child.kind);
-            if child.kind == Kind::Directory {
-                left.push((path.clone(), child.node));
-            }
-            let digest = files.digest(child.node);
-            if child.kind == Kind::File {
-                let mut content = Vec::new();
-                files.open(child.node).unwrap().read_to_end(&mut content).unwrap();
-                assert_eq!(digest, Some(Sha256::digest(&content).into()));
-            }
-            seen.insert(
-                path,
-                Seen {
-                    kind: child.kind,
-                    mode: attributes.permissions.into(),
-                    owner: (attributes.uid, attributes.gid),
-                    mtime: attributes.mtime,
-                    size: attributes.size,
-                    device: attributes.device,
-                    target: (child.kind == Kind::Link).then(|| files.link(child.node).unwrap()),
-                    digest,
-                    xattrs: files.xattrs(child.node).unwrap(),
-                    links: (Vec::new(), attributes.links.into()),
-                },
-            );
-        }
-    }
-    assert_eq!(files.expected(), seen.len() as u64 + 1);
-    let links: BTreeMap<Vec<u8>, u64> = seen
-        .iter()
-        .map(|(path, seen)| (path.clone(), seen.links.1))
-        .collect();
-    join_groups(&mut seen, nodes.into_values().collect());
-    assert!(
-        seen.iter().all(|(path, seen)| links[path] == seen.links.1),
-        "counts of names"
-    );
-    seen
-}
-
-/// Compares both ways. Times of directories that no member names are not told; on the disk they are those of the
-/// extraction, and so are some others: umoci does not restore what its own removals and new directories change.
-fn assert_same(what: &str, told: &Listing, disk: &Listing) {
-    let paths: BTreeSet<&Vec<u8>> = told.keys().chain(disk.keys()).collect();
-    for path in paths {
-        let mut disk = disk.get(path).cloned();
-        let told = told.get(path);
-        if let (Some(told), Some(disk)) = (told, &mut disk)
-            && disk.kind == Kind::Directory
-            && (told.mtime.is_none() || disk.mtime.is_some_and(is_of_this_run))
-        {
-            disk.mtime = told.mtime;
-        }
-        assert_eq!(told, disk.as_ref(), "{what}: {}", String::from_utf8_lossy(path));
-    }
-}
-
-fn is_of_this_run(time: i64) -> bool {
-    let executable = fs::metadata(env::current_exe().unwrap()).unwrap();
-    (executable.mtime()..1_900_000_000).contains(&time)
 }
 
 fn keep_all() -> archive::Options<'static> {
@@ -386,6 +201,21 @@ fn root_file_system_is_told_as_gnu_tar_extracts_it() {
     }
 }
 
+/// bsdtar writes access control lists with numbers, in a form that GNU tar does not read.
+#[test]
+fn root_file_system_is_told_as_bsdtar_found_it() {
+    if !have(&[&TOOLS[..], &["bsdtar"]].concat()) {
+        return;
+    }
+    let work = Work::new("bsdtar");
+    let tree = rich(&work);
+    // Of a time before 1970 with a fraction it writes the wrong second.
+    shell(&tree, "touch -d '1965-03-04 05:06:07Z' var/nothing");
+    shell(&work.0, "bsdtar --acls --xattrs --format=pax -cf a.tar -C tree .");
+    let archive = Archive::from_file(bytes_of(&work.join("a.tar")), &keep_all()).unwrap();
+    assert_same("bsdtar", &told(&archive), &on_disk(&tree));
+}
+
 /// Unpacks with umoci, as root. What it leaves out is left out of the listing.
 fn umoci(work: &Work, layout: &Path, tag: &str) -> Result<Listing, String> {
     let bundle = work.join("bundle");
@@ -482,8 +312,8 @@ fn layers_made_by_umoci_are_told_as_it_unpacks_them() {
 /// A digest as it is printed.
 struct Hex([u8; 32]);
 
-impl std::fmt::LowerHex for Hex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::LowerHex for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -578,7 +408,8 @@ fn layers_made_by_hand_are_told_as_umoci_unpacks_them() {
         return;
     }
     let work = Work::new("layers");
-    let base = "d usr|d usr/bin|f usr/bin/ls|l bin usr/bin|d etc|f etc/a|f etc/b|h etc/c etc/a|d opt|d opt/x|f opt/x/1|f opt/x/2";
+    let base = "d usr|d usr/bin|f usr/bin/ls|l bin usr/bin|d etc|f etc/a|f etc/b|h etc/c etc/a|\
+                d opt|d opt/x|f opt/x/1|f opt/x/2";
     for layers in [
         vec![base],
         vec![base, "f bin/foo|f bin/.wh.ls"],

@@ -308,7 +308,10 @@ impl From<DiffVerdict> for report::Verdict {
 #[must_use]
 pub fn schema() -> String {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = settings.into_generator().into_root_schema_for::<Diff>().to_value();
+    let schema = settings
+        .into_generator()
+        .into_root_schema_for::<Diff>()
+        .to_value();
     // A JSON value always has a text.
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');

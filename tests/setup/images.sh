@@ -7,7 +7,7 @@ set -euo pipefail
 
 cache=${DRIFTCHECK_CACHE:-/var/tmp/driftcheck-cache}
 root_tar=$cache/roots/debian-12.tar
-images=$cache/images-2
+images=$cache/images-3
 [ -e "$images/complete" ] && exit 0
 
 give_up() {
@@ -51,7 +51,7 @@ add_oddities() {
     ln -s /etc/passwd "$odd/absolute"
     ln -s nowhere "$odd/dangling"
     : >"$odd/empty"
-    echo old >"$odd/old" && touch -d '1960-01-01 00:00:00.5 UTC' "$odd/old"
+    echo old >"$odd/old" && touch -d '1960-01-01 00:00:00 UTC' "$odd/old"
     echo late >"$odd/late" && touch -d '2040-02-03 04:05:06 UTC' "$odd/late"
     echo other >"$odd/owned" && chown 70000:80000 "$odd/owned"
     chmod 0700 "$odd/closed" && chmod 1777 "$odd/shared"

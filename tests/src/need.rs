@@ -62,7 +62,7 @@ impl Need {
 pub fn images() -> PathBuf {
     let cache = std::env::var_os("DRIFTCHECK_CACHE");
     cache.map_or_else(|| PathBuf::from("/var/tmp/driftcheck-cache"), PathBuf::from)
-        .join("images-2")
+        .join("images-3")
 }
 
 fn in_path(name: &str) -> bool {

@@ -17,6 +17,8 @@ mod testing;
 pub const PROVENANCE: &str = "provenance";
 /// Revision of the section's attributes.
 pub const PROVENANCE_REVISION: u32 = 1;
+/// What the keys of its entries about the inputs begin with; no section has such a name.
+const INPUTS: &str = "#input/";
 /// `image.source-kind` of a baseline that only makes sense laid over another one.
 pub const OVERLAY: &str = "overlay";
 /// `image.source-kind` of a baseline that was merged from others.

@@ -38,6 +38,10 @@ pub(super) fn open(path: &[u8], options: &Options) -> Result<Source, SourceError
     if path == b"-" {
         return opening.standard_input().map_err(refused);
     }
+    // What is not there, or must not be looked at, is told as for a directory, which is what most roots are.
+    if !opening.path.exists() {
+        return Source::directory(path);
+    }
     let is_directory = opening.path.is_dir();
     match options.kind {
         Some(Kind::Directory) => Source::directory(path),

@@ -9,7 +9,11 @@ use crate::words::{count, number};
 #[must_use]
 pub fn verdict(sections: &[SectionDiff], not_compared: &[NotCompared], summary: &DiffSummary) -> DiffVerdict {
     let sums = Sums::of(sections, summary);
-    let drifted = if sums.differences > 0 { Drifted::Yes } else { Drifted::No };
+    let drifted = if sums.differences > 0 {
+        Drifted::Yes
+    } else {
+        Drifted::No
+    };
     let complete = if sums.not_compared == 0 && not_compared.is_empty() && sums.compared > 0 {
         Complete::Yes
     } else {
@@ -93,7 +97,10 @@ struct Sums {
 impl Sums {
     fn of(sections: &[SectionDiff], summary: &DiffSummary) -> Self {
         let sum = |of: fn(&SectionDiff) -> u64| sections.iter().map(of).fold(0, u64::saturating_add);
-        let (compared, not_compared) = (sum(|section| section.compared), sum(|section| section.not_compared));
+        let (compared, not_compared) = (
+            sum(|section| section.compared),
+            sum(|section| section.not_compared),
+        );
         Self {
             all: compared.saturating_add(not_compared),
             compared,
@@ -111,7 +118,11 @@ impl Sums {
             (compared, all) if compared == all => {
                 format!("all {} compared in {sections}", count(all, "entry", "entries"))
             }
-            (compared, all) => format!("{} of {} entries compared in {sections}", number(compared), number(all)),
+            (compared, all) => format!(
+                "{} of {} entries compared in {sections}",
+                number(compared),
+                number(all)
+            ),
         }
     }
 }

@@ -86,6 +86,8 @@ impl<W: Write> Sink for DiffJson<W> {
 
 impl<W: Write> std::fmt::Debug for DiffJson<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DiffJson").field("taken", &self.taken).finish_non_exhaustive()
+        f.debug_struct("DiffJson")
+            .field("taken", &self.taken)
+            .finish_non_exhaustive()
     }
 }

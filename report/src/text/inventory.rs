@@ -20,7 +20,10 @@ pub fn write_inventory(inventory: &Inventory, style: &TextStyle<'_>, out: impl W
     let mut out = BufWriter::new(out);
     let mut page = Page::new(&mut out, style.width, style.colour);
     let most = if style.limit == 0 { usize::MAX } else { style.limit };
-    let mut sheet = Sheet { page: &mut page, most };
+    let mut sheet = Sheet {
+        page: &mut page,
+        most,
+    };
     sheet.identity(inventory)?;
     sheet.sections(inventory)?;
     sheet.contents(inventory)?;
@@ -104,10 +107,10 @@ impl Sheet<'_, '_> {
             .flatten()
             .map(|word| quoted(&plain(word)).into_owned())
             .collect();
-        let kind = match (inventory.absent, inventory.inputs.is_empty()) {
-            (0, true) => "baseline",
-            (0, false) => "merged baseline",
-            _ => "overlay",
+        let kind = match image.source_kind.as_str() {
+            "merged" => "merged baseline",
+            "overlay" => "overlay",
+            _ => "baseline",
         };
         let title = if names.is_empty() {
             format!("{kind} of an image without a name")
@@ -136,7 +139,11 @@ impl Sheet<'_, '_> {
         self.row(
             "format",
             Ink::Plain,
-            &format!("{}, {}", inventory.format, count(inventory.entries, "entry", "entries")),
+            &format!(
+                "{}, {}",
+                inventory.format,
+                count(inventory.entries, "entry", "entries")
+            ),
         )?;
         for (at, input) in inventory.inputs.iter().enumerate() {
             let name = if at == 0 { "merged from" } else { "" };
@@ -199,7 +206,10 @@ impl Sheet<'_, '_> {
         };
         self.row("files", Ink::Plain, &privileges)?;
         if inventory.absent > 0 {
-            let text = format!("{} of the base that must not be there", count(inventory.absent, "entry", "entries"));
+            let text = format!(
+                "{} of the base that must not be there",
+                count(inventory.absent, "entry", "entries")
+            );
             self.row("removes", Ink::Plain, &text)?;
         }
         Ok(())
@@ -230,7 +240,8 @@ impl Sheet<'_, '_> {
         }
         self.more(inventory.logins_total.saturating_sub(names.len() as u64))?;
         for why in &inventory.logins_unknown {
-            self.page.wrapped("  ", Ink::Warn, &format!("not all can be told: {why}"))?;
+            self.page
+                .wrapped("  ", Ink::Warn, &format!("not all can be told: {why}"))?;
         }
         Ok(())
     }
@@ -286,7 +297,12 @@ impl Sheet<'_, '_> {
             let listed = inventory.unseen.iter().take(self.most);
             let many = listed.len() as u64;
             for (section, unseen) in listed {
-                let text = format!("{}: {}: {}", plain(section), quoted(unseen.key.as_str()), unseen.why);
+                let text = format!(
+                    "{}: {}: {}",
+                    plain(section),
+                    quoted(unseen.key.as_str()),
+                    unseen.why
+                );
                 self.page.wrapped("  ", Ink::Plain, &text)?;
             }
             self.more(inventory.unseen_total.saturating_sub(many))?;
@@ -305,6 +321,10 @@ impl Sheet<'_, '_> {
 }
 
 fn login_text(login: &Login) -> String {
-    let root = if login.root { ", with the rights of root" } else { "" };
+    let root = if login.root {
+        ", with the rights of root"
+    } else {
+        ""
+    };
     format!("{}{root}", login.by.join(", "))
 }

@@ -8,8 +8,8 @@ use baseline_format::header::Image;
 use baseline_format::report::{ChangeKind, FieldChange, Tool};
 use baseline_format::{OsText, Value};
 use driftcheck_report::diff::{
-    DIFF_SCHEMA, Diff, DiffSummary, DiffVerdict, Difference, LeftOut, NotCompared, Privilege, SectionDiff, Side, Sink,
-    State, Step, line, schema, statement, verdict,
+    DIFF_SCHEMA, Diff, DiffSummary, DiffVerdict, Difference, LeftOut, NotCompared, Privilege, SectionDiff,
+    Side, Sink, State, Step, line, schema, statement, verdict,
 };
 use driftcheck_report::{DiffJson, DiffText, TextStyle};
 use proptest::collection::vec;
@@ -101,7 +101,10 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn os_text() -> impl Strategy<Value = OsText> {
-    prop_oneof![hostile().prop_map(OsText::from), vec(any::<u8>(), 0..40).prop_map(|bytes| OsText::new(&bytes))]
+    prop_oneof![
+        hostile().prop_map(OsText::from),
+        vec(any::<u8>(), 0..40).prop_map(|bytes| OsText::new(&bytes))
+    ]
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -129,27 +132,49 @@ fn one_change() -> impl Strategy<Value = Difference> {
     ];
     let name = prop_oneof!["mode|size|digest|unseen|version|content|type", hostile()];
     let key = prop_oneof!["(/etc|/usr)(/[ab]{1,2}){1,6}".prop_map(OsText::from), os_text()];
-    let field = (name, option::of(value()), option::of(value()))
-        .prop_map(|(name, expected, actual)| FieldChange { name, expected, actual });
+    let field =
+        (name, option::of(value()), option::of(value())).prop_map(|(name, expected, actual)| FieldChange {
+            name,
+            expected,
+            actual,
+        });
     let step = option::of(prop::sample::select(Step::ALL.to_vec()));
     let privilege = option::of(prop::sample::select(vec![Privilege::Gained, Privilege::Lost]));
-    (section, key, change, vec(field, 0..6), step, privilege, option::of(hostile())).prop_map(
-        |(section, key, change, fields, step, privilege, warning)| Difference {
-            id: "d-1".to_owned(),
-            section,
-            key,
-            change,
-            fields,
-            step,
-            privilege,
-            warning,
-        },
+    (
+        section,
+        key,
+        change,
+        vec(field, 0..6),
+        step,
+        privilege,
+        option::of(hostile()),
     )
+        .prop_map(
+            |(section, key, change, fields, step, privilege, warning)| Difference {
+                id: "d-1".to_owned(),
+                section,
+                key,
+                change,
+                fields,
+                step,
+                privilege,
+                warning,
+            },
+        )
 }
 
 fn any_diff() -> impl Strategy<Value = (Diff, Vec<Difference>)> {
     let section = (hostile(), any::<[u32; 8]>()).prop_map(|(section, numbers)| {
-        let [old, new, compared, added, removed, modified, left_out, not_compared] = numbers.map(u64::from);
+        let [
+            old,
+            new,
+            compared,
+            added,
+            removed,
+            modified,
+            left_out,
+            not_compared,
+        ] = numbers.map(u64::from);
         SectionDiff {
             section,
             old,
@@ -172,15 +197,21 @@ fn any_diff() -> impl Strategy<Value = (Diff, Vec<Difference>)> {
             entries,
         },
     );
-    let left_out = (hostile(), hostile(), hostile()).prop_map(|(section, rule, why)| LeftOut { section, rule, why });
-    (vec(one_change(), 0..30), vec(section, 0..4), vec(part, 0..4), vec(left_out, 0..4), hostile()).prop_map(
-        |(changes, sections, parts, left_out, name)| {
+    let left_out =
+        (hostile(), hostile(), hostile()).prop_map(|(section, rule, why)| LeftOut { section, rule, why });
+    (
+        vec(one_change(), 0..30),
+        vec(section, 0..4),
+        vec(part, 0..4),
+        vec(left_out, 0..4),
+        hostile(),
+    )
+        .prop_map(|(changes, sections, parts, left_out, name)| {
             let mut head = head(&changes, sections, parts);
             head.left_out = left_out;
             head.new.image.name = Some(name);
             (head, changes)
-        },
-    )
+        })
 }
 
 proptest! {
@@ -276,7 +307,10 @@ fn huge_entries_do_not_fill_the_memory() -> io::Result<()> {
     }
     text.finish(&head, &mut out)?;
     let text = String::from_utf8_lossy(&out);
-    assert!(text.contains("SSHD (30)") && text.contains("... and 15 more; --format json lists all"), "{text}");
+    assert!(
+        text.contains("SSHD (30)") && text.contains("... and 15 more; --format json lists all"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -298,10 +332,17 @@ fn the_schema_is_that_of_the_types() -> io::Result<()> {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, schema())?;
     }
-    assert!(std::fs::read_to_string(path)? == schema(), "docs/schemas/diff.schema.json is not what today's types make");
+    assert!(
+        std::fs::read_to_string(path)? == schema(),
+        "docs/schemas/diff.schema.json is not what today's types make"
+    );
     let schema: serde_json::Value = serde_json::from_str(&schema())?;
     let members: BTreeMap<String, serde_json::Value> = serde_json::from_value(schema["properties"].clone())?;
-    let written: BTreeMap<String, serde_json::Value> = serde_json::from_str(&json(&head(&[], vec![], vec![]), &[])?)?;
-    assert!(members.keys().eq(written.keys()), "the schema and what is written have different members");
+    let written: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&json(&head(&[], vec![], vec![]), &[])?)?;
+    assert!(
+        members.keys().eq(written.keys()),
+        "the schema and what is written have different members"
+    );
     Ok(())
 }

@@ -5,17 +5,17 @@ use std::io;
 
 use baseline_format::compare::{self, Findings, Hidden};
 use baseline_format::header::{End, Header, Stated};
-use baseline_format::report::{Change, ChangeKind, FieldChange, Severity};
+use baseline_format::report::{Change, ChangeKind, FieldChange};
 use baseline_format::{Line, MOUNT, OsText, UNSEEN, Value};
 use driftcheck_report::diff::{
-    Diff, DiffSummary, Difference, LeftOut, NotCompared, Privilege, SectionDiff, Side, Sink, Step,
+    Diff, DiffSummary, Difference, LeftOut, NotCompared, SectionDiff, Side, Sink, Step,
 };
 
 use super::Failure;
+use super::marks::{privilege, warning};
 use super::packages::{self, Rebuilt};
-use crate::audit::judge;
 use crate::inspect::PROVENANCE;
-use crate::inspect::scopes::{LeftOutBy, Outlook, is_same, is_same_set, rule_text, setid};
+use crate::inspect::scopes::{LeftOutBy, Outlook, is_same, is_same_set, rule_text};
 use crate::scan::{BadGlob, FILES};
 
 /// Everything that a comparison finds.
@@ -537,78 +537,4 @@ fn listed(globs: &[String]) -> String {
         text.push_str(", ...");
     }
     text
-}
-
-/// What became of setuid, setgid and capabilities.
-fn privilege(change: &Change, is_directory: bool) -> Option<Privilege> {
-    let field = |name: &str| change.fields.iter().find(|field| field.name == name);
-    let bits = |value: Option<&Value>| match value {
-        Some(Value::Text(mode)) => setid(mode.as_str()),
-        _ => 0,
-    };
-    // On a directory the bits mean something else, on a link they mean nothing.
-    let is_file = |value: Option<&Value>| match value {
-        Some(kind) => *kind == Value::from("file"),
-        None => change.kind == ChangeKind::Modified && !is_directory,
-    };
-    let kind = field("type");
-    let (mut was, mut is) = field("mode").map_or((0, 0), |mode| {
-        (bits(mode.expected.as_ref()), bits(mode.actual.as_ref()))
-    });
-    if !is_file(kind.and_then(|kind| kind.expected.as_ref())) {
-        was = 0;
-    }
-    if !is_file(kind.and_then(|kind| kind.actual.as_ref())) {
-        is = 0;
-    }
-    let (had, has) = field("capabilities").map_or((false, false), |field| {
-        (field.expected.is_some(), field.actual.is_some())
-    });
-    // Other capabilities may be more.
-    if is & !was != 0 || has {
-        Some(Privilege::Gained)
-    } else if was & !is != 0 || had {
-        Some(Privilege::Lost)
-    } else {
-        None
-    }
-}
-
-/// Why a change must not be overlooked in notes that nobody reads to the end.
-fn warning(change: &Change, is_directory: bool) -> Option<String> {
-    if change.kind == ChangeKind::Unseen {
-        return None;
-    }
-    if change.section == packages::SECTION {
-        let is_key = change.key.as_str().starts_with("rpm/gpg-pubkey-");
-        return (is_key && change.kind == ChangeKind::Added)
-            .then(|| "rpm trusts another key: whoever has it can sign packages".to_owned());
-    }
-    let judged = if is_directory && change.fields.iter().any(|field| field.name == "mode") {
-        judge(&without_setid(change))
-    } else {
-        judge(change)
-    };
-    match judged {
-        (Severity::Critical, meaning) => {
-            Some(meaning.unwrap_or_else(|| "it gives power over the host".to_owned()))
-        }
-        (Severity::High, Some(meaning)) => Some(meaning),
-        _ => None,
-    }
-}
-
-/// The change of a directory as if it had no setuid and setgid bits.
-fn without_setid(change: &Change) -> Change {
-    let mut change = change.clone();
-    for field in change.fields.iter_mut().filter(|field| field.name == "mode") {
-        for value in [&mut field.expected, &mut field.actual].into_iter().flatten() {
-            if let Value::Text(mode) = value
-                && let Ok(bits) = u32::from_str_radix(mode.as_str(), 8)
-            {
-                *value = Value::from(format!("{:04o}", bits & 0o1777));
-            }
-        }
-    }
-    change
 }

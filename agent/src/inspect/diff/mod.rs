@@ -6,6 +6,7 @@
 //! told as not compared.
 
 mod found;
+mod marks;
 mod packages;
 
 use std::fmt;

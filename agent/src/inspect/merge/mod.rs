@@ -19,7 +19,7 @@ use std::io::{self, BufRead, Write};
 use baseline_format::header::End;
 use baseline_format::{BaselineReader, BaselineWriter, Entry, Line, OsText, ReadError, WriteError};
 
-use super::PROVENANCE;
+use super::{INPUTS, PROVENANCE};
 use crate::scan::BadGlob;
 use plan::Plan;
 use walk::{Origin, Place, Walk};
@@ -115,7 +115,7 @@ fn tell_provenance<W: Write>(
     writer: &mut BaselineWriter<W>,
 ) -> Result<(), Failure> {
     for (at, ((header, end), label)) in plan.headers.iter().zip(&plan.ends).zip(&plan.labels).enumerate() {
-        let entry = Entry::new(PROVENANCE, format!("#input/{:02}", at + 1))
+        let entry = Entry::new(PROVENANCE, format!("{INPUTS}{:02}", at + 1))
             .with("digest", end.digest.as_str())
             .with("label", label.clone())
             .with("source-kind", header.image.source_kind.as_str())

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use baseline_format::header::{ExclusionReach, Header, Scope, Stated};
 use baseline_format::{Entry, Reference as _, order};
+use driftcheck_report::TextStyle;
 use proptest::prelude::*;
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::inspect::overlay::{self, overlay};
 use crate::inspect::testing::{
     ANY_SECTIONS, any_entries, directory, exclusion, file, header, lines, package, sorted, write,
 };
-use crate::inspect::{ABSENT, OVERLAY};
+use crate::inspect::{ABSENT, OVERLAY, show};
 
 fn input<'a>(place: &str, bytes: &'a [u8]) -> Input<'a> {
     Input {
@@ -150,6 +151,41 @@ fn later_ones_win_and_say_so() {
     );
     // The same inputs, the same bytes.
     assert_eq!(of(&[&base, &cloud]).unwrap().0, bytes);
+}
+
+#[test]
+fn a_merge_and_an_overlay_say_what_they_are() {
+    let summary = |bytes: &[u8]| {
+        let inventory = show::inventory(BaselineReader::open(bytes).unwrap(), None, Vec::new()).unwrap();
+        let mut out = Vec::new();
+        show::summary(&inventory, &TextStyle::default(), &mut out).unwrap();
+        (inventory, String::from_utf8(out).unwrap())
+    };
+    let base = write(&header("web", "1", &["files"]), &[file("/a", "0644", "1")]);
+    let over = write(
+        &kind(header("cloud", "2", &["files"]), OVERLAY),
+        &[absent("files", "/a")],
+    );
+    let (inventory, text) = summary(&over);
+    assert_eq!(inventory.absent, 1);
+    assert!(
+        text.starts_with("overlay of cloud 2\n") && text.contains("removes"),
+        "{text}"
+    );
+    let (bytes, _) = of(&[&base, &over]).unwrap();
+    let (inventory, text) = summary(&bytes);
+    let inputs: Vec<(&str, &str)> = inventory
+        .inputs
+        .iter()
+        .map(|input| (input.label.as_str(), input.digest.as_str()))
+        .collect();
+    let digest = |bytes: &[u8]| BaselineReader::open(bytes).unwrap().verify().unwrap().digest;
+    assert_eq!(inputs, [("web 1", &*digest(&base)), ("cloud 2", &*digest(&over))]);
+    assert!(text.starts_with("merged baseline of cloud 2\n"), "{text}");
+    assert!(
+        text.contains("\n  merged from \"web 1\"\n") && text.contains(&digest(&over)),
+        "{text}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use baseline_format::{Line, MOUNT, OsText, Value};
 use driftcheck_report::inventory::{INVENTORY_SCHEMA, Input, Inventory, Login, SectionCount};
 
 use crate::inspect::scopes::setid;
-use crate::inspect::{ABSENT, PROVENANCE};
+use crate::inspect::{ABSENT, INPUTS, PROVENANCE};
 use crate::packages::Ecosystem;
 use crate::scan::FILES;
 
@@ -138,7 +138,7 @@ impl Collector {
             Some(Value::Text(text)) => text,
             _ => OsText::default(),
         };
-        if line.key().starts_with("input/") && self.inventory.inputs.len() < Inventory::LISTED {
+        if line.key().starts_with(INPUTS) && self.inventory.inputs.len() < Inventory::LISTED {
             self.inventory.inputs.push(Input {
                 label: text("label"),
                 digest: text("digest"),

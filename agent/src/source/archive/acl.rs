@@ -33,6 +33,15 @@ type Entry = (u16, u32, u16);
 impl Acl {
     /// Reads a list; `None` if there is nothing in it.
     pub(super) fn parse(text: &[u8], id: &Ids<'_>) -> Result<Option<Self>, Fault> {
+        let acl = Self::parse_unchecked(text, id)?;
+        if acl.entries.is_empty() {
+            return Ok(None);
+        }
+        acl.check()?;
+        Ok(Some(acl))
+    }
+
+    fn parse_unchecked(text: &[u8], id: &Ids<'_>) -> Result<Self, Fault> {
         let mut entries = Vec::new();
         for line in text.split(|byte| *byte == b'\n') {
             let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
@@ -42,13 +51,14 @@ impl Acl {
                 }
             }
         }
-        if entries.is_empty() {
-            return Ok(None);
-        }
         entries.sort_unstable();
-        let acl = Self { entries };
-        acl.check()?;
-        Ok(Some(acl))
+        Ok(Self { entries })
+    }
+
+    /// The permission bits that a file with this list has, without setuid, setgid and sticky: the list rules over
+    /// those that its member tells. `None` if there is no list in the text or it is malformed. Needs no names.
+    pub(super) fn permissions_in(text: &[u8]) -> Option<u16> {
+        Self::parse_unchecked(text, &|_, _| Ok(0)).ok()?.permissions()
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -86,16 +96,25 @@ impl Acl {
         self.entries.len() == 3
     }
 
-    /// The permission bits that go with it, without setuid, setgid and sticky.
-    pub(super) fn permissions(&self) -> u16 {
-        let of = |tag| {
-            self.entries
-                .iter()
-                .find(|entry| entry.0 == tag)
-                .map(|entry| entry.2)
-        };
-        let group = of(MASK).or_else(|| of(GROUP_OBJ)).unwrap_or(0);
-        of(USER_OBJ).unwrap_or(0) << 6 | group << 3 | of(OTHER).unwrap_or(0)
+    fn permissions(&self) -> Option<u16> {
+        let group = self.of(MASK).or_else(|| self.of(GROUP_OBJ))?;
+        Some(self.of(USER_OBJ)? << 6 | group << 3 | self.of(OTHER)?)
+    }
+
+    /// Whether a member may tell these permission bits beside the list. The group's are the mask's with GNU tar and
+    /// star, but those of the group's own entry with bsdtar.
+    pub(super) fn goes_with(&self, permissions: u16) -> bool {
+        let without_mask = self.of(GROUP_OBJ).map(|group| group << 3);
+        self.permissions().is_some_and(|own| {
+            own == permissions || without_mask.is_some_and(|group| own & 0o707 | group == permissions)
+        })
+    }
+
+    fn of(&self, tag: u16) -> Option<u16> {
+        self.entries
+            .iter()
+            .find(|entry| entry.0 == tag)
+            .map(|entry| entry.2)
     }
 
     /// The value of the extended attribute.
@@ -234,10 +253,13 @@ mod tests {
         ] {
             let acl = parse(text).unwrap().unwrap();
             assert_eq!(hex(&acl.to_xattr()), KERNEL, "{text}");
-            assert_eq!((acl.permissions(), acl.is_minimal()), (0o670, false));
+            assert_eq!((acl.permissions(), acl.is_minimal()), (Some(0o670), false));
+            assert_eq!(Acl::permissions_in(text.as_bytes()), Some(0o670));
+            let fitting: Vec<u16> = (0..0o1000).filter(|bits| acl.goes_with(*bits)).collect();
+            assert_eq!(fitting, [0o640, 0o670]);
         }
         let plain = parse("user::rwx,group::r-x,other::r--").unwrap().unwrap();
-        assert_eq!((plain.permissions(), plain.is_minimal()), (0o754, true));
+        assert_eq!((plain.permissions(), plain.is_minimal()), (Some(0o754), true));
         assert_eq!(parse("# nothing\n\n").unwrap(), None);
         let quoted = parse(r"user::rwx,user:a\040b:r--,group::r-x,mask::r-x,other::r--")
             .unwrap()

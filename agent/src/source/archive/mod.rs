@@ -190,10 +190,9 @@ impl Archive {
         };
         if let Some(acl) = parse(&extended.acl)? {
             let permissions = self.tree.inode(inode)?.permissions & 0o777;
-            if acl.permissions() != permissions {
+            if !acl.goes_with(permissions) {
                 return Err(Fault::new(format!(
-                    "access control list: it means mode {:03o}, but the mode is {permissions:03o}",
-                    acl.permissions()
+                    "access control list: it does not go with the mode {permissions:03o}"
                 )));
             }
             if !acl.is_minimal() {
@@ -256,10 +255,13 @@ impl FileSystem for Archive {
     }
 
     fn attributes(&self, node: Node) -> Result<Attributes, Fault> {
-        let inode = self.tree.inode(from_node(node)?)?;
+        let number = from_node(node)?;
+        let inode = self.tree.inode(number)?;
+        let acl = self.tree.extended(number)?.acl.as_ref();
+        let bits = acl.and_then(|text| Acl::permissions_in(text));
         Ok(Attributes {
             kind: inode.kind(),
-            permissions: inode.permissions,
+            permissions: bits.map_or(inode.permissions, |bits| inode.permissions & 0o7000 | bits),
             uid: inode.uid,
             gid: inode.gid,
             size: match &inode.body {

@@ -231,7 +231,7 @@ fn list_that_cannot_be_told_is_a_fault_of_its_node_alone() {
     );
     assert_eq!(
         fault(acl("user::rwx,group::r--,other::r--")),
-        "access control list: it means mode 744, but the mode is 644"
+        "access control list: it does not go with the mode 644"
     );
 }
 
@@ -451,7 +451,9 @@ fn faults_name_the_layer_and_the_path() {
 
 proptest! {
     #[test]
-    fn damaged_archive_is_refused_or_read_to_its_end(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+    fn damaged_archive_is_refused_or_read_to_its_end(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
         let mut archive = Builder::default().file("a/b", &[1; 600]).hard_link("c", "a/b").link("d", "a").finish();
         for (at, byte) in flips {
             let at = at.index(archive.len());

@@ -24,11 +24,17 @@ pub(super) fn write_not_compared(
     let told = listed.len() as u64;
     for part in listed {
         // Who did not look stands before what was not looked at.
-        page.wrapped(&format!("{HEADING}{:<4}  ", part.side), Ink::Plain, &sentence(part))?;
+        page.wrapped(
+            &format!("{HEADING}{:<4}  ", part.side),
+            Ink::Plain,
+            &sentence(part),
+        )?;
     }
     let more_parts = (head.not_compared.len() as u64).saturating_sub(told);
     more(more_parts, "", style, page)?;
-    let counted = head.not_compared_total.saturating_sub(head.not_compared.len() as u64);
+    let counted = head
+        .not_compared_total
+        .saturating_sub(head.not_compared.len() as u64);
     if counted > 0 {
         let text = format!("... and {} that are only counted", number(counted));
         page.wrapped(BELOW, Ink::Plain, &text)?;
@@ -50,10 +56,9 @@ pub(super) fn write_not_compared(
 }
 
 fn sentence(part: &NotCompared) -> String {
-    let key = part
-        .key
-        .as_ref()
-        .map_or(String::new(), |key| format!(" {}", shorten(&quoted(key.as_str()), 60)));
+    let key = part.key.as_ref().map_or(String::new(), |key| {
+        format!(" {}", shorten(&quoted(key.as_str()), 60))
+    });
     let entries = match (part.entries, part.side) {
         (0, _) => String::new(),
         (many, Side::Old) => format!(" ({} of new)", count(many, "entry", "entries")),
@@ -71,9 +76,18 @@ pub(super) fn write_table(sections: &[SectionDiff], page: &mut Page<'_>) -> io::
         .iter()
         .map(|section| (plain(&section.section).into_owned(), numbers(section).map(number)))
         .collect();
-    let name = rows.iter().map(|(name, _)| width(name)).max().unwrap_or(0).clamp(7, 24);
+    let name = rows
+        .iter()
+        .map(|(name, _)| width(name))
+        .max()
+        .unwrap_or(0)
+        .clamp(7, 24);
     let columns: [usize; 7] = std::array::from_fn(|at| {
-        let widest = rows.iter().map(|(_, numbers)| numbers[at].len()).max().unwrap_or(0);
+        let widest = rows
+            .iter()
+            .map(|(_, numbers)| numbers[at].len())
+            .max()
+            .unwrap_or(0);
         widest.max(TITLES[at].len())
     });
     if 2 + name + columns.iter().map(|column| column + 2).sum::<usize>() > page.width() {
@@ -120,13 +134,22 @@ const fn numbers(section: &SectionDiff) -> [u64; 7] {
 }
 
 /// Writes what neither state covers: nothing is known of it.
-pub(super) fn write_left_out(left_out: &[LeftOut], style: &TextStyle<'_>, page: &mut Page<'_>) -> io::Result<()> {
+pub(super) fn write_left_out(
+    left_out: &[LeftOut],
+    style: &TextStyle<'_>,
+    page: &mut Page<'_>,
+) -> io::Result<()> {
     if left_out.is_empty() {
         return Ok(());
     }
     page.line(&[(Ink::Plain, "  left out of both")])?;
     for rule in left_out.iter().take(limit(style)) {
-        let text = format!("{}: {} ({})", plain(&rule.section), plain(&rule.rule), plain(&rule.why));
+        let text = format!(
+            "{}: {} ({})",
+            plain(&rule.section),
+            plain(&rule.rule),
+            plain(&rule.why)
+        );
         page.wrapped(BELOW, Ink::Plain, &text)?;
     }
     let unlisted = left_out.len().saturating_sub(limit(style)) as u64;

@@ -55,7 +55,12 @@ impl Files {
             self.write_privileged(style, page)?;
         }
         if self.configuration.total() > 0 {
-            title("CONFIGURATION FILES", self.configuration.total(), Ink::Strong, page)?;
+            title(
+                "CONFIGURATION FILES",
+                self.configuration.total(),
+                Ink::Strong,
+                page,
+            )?;
             write_by_kind(&self.configuration, limit(style).max(LISTED), style, page)?;
         }
         let others = self.others.total();
@@ -98,12 +103,14 @@ pub(super) fn told(item: &Difference) -> Vec<Detail> {
             ..
         }) = field("digest")
     {
-        told.push(Detail::Remark(match field("size").map(|size| (&size.expected, &size.actual)) {
-            Some((Some(Value::Integer(old)), Some(Value::Integer(new)))) => {
-                format!("content, {} -> {} bytes", bytes(*old), bytes(*new))
-            }
-            _ => "content".to_owned(),
-        }));
+        told.push(Detail::Remark(
+            match field("size").map(|size| (&size.expected, &size.actual)) {
+                Some((Some(Value::Integer(old)), Some(Value::Integer(new)))) => {
+                    format!("content, {} -> {} bytes", bytes(*old), bytes(*new))
+                }
+                _ => "content".to_owned(),
+            },
+        ));
     }
     let rest: Vec<FieldChange> = item
         .fields
@@ -159,13 +166,12 @@ impl Directories {
             ChangeKind::Unseen => return,
         };
         let directory = directory_of(path, self.depth);
-        match self.counts.get_mut(directory) {
-            Some(counts) => counts[at] += 1,
-            None => {
-                let mut counts = [0; 3];
-                counts[at] = 1;
-                self.counts.insert(directory.to_owned(), counts);
-            }
+        if let Some(counts) = self.counts.get_mut(directory) {
+            counts[at] += 1;
+        } else {
+            let mut counts = [0; 3];
+            counts[at] = 1;
+            self.counts.insert(directory.to_owned(), counts);
         }
         while self.counts.len() > COUNTED && self.depth > 0 {
             self.depth -= 1;
@@ -272,7 +278,10 @@ mod tests {
             directories.count(&format!("/srv/{number}/x/y/z"), ChangeKind::Added);
         }
         assert!(directories.counts.len() <= COUNTED);
-        assert_eq!(directories.counts.values().map(|counts| counts[1]).sum::<u64>(), 100_000);
+        assert_eq!(
+            directories.counts.values().map(|counts| counts[1]).sum::<u64>(),
+            100_000
+        );
         assert_eq!(directories.counts.keys().collect::<Vec<_>>(), ["/srv"]);
         // A root with a million directories of its own is one row.
         for number in 0..10_000 {

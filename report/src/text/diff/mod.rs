@@ -131,13 +131,25 @@ impl<'a> DiffText<'a> {
                 None => {}
             }
         }
-        let listed: usize = groups.iter().map(|(_, _, items)| items.len().min(limit(&self.style))).sum();
+        let listed: usize = groups
+            .iter()
+            .map(|(_, _, items)| items.len().min(limit(&self.style)))
+            .sum();
         for (section, warning, items) in groups {
-            page.wrapped(HEADING, Ink::Plain, &format!("{}: {}", plain(section), plain(warning)))?;
+            page.wrapped(
+                HEADING,
+                Ink::Plain,
+                &format!("{}: {}", plain(section), plain(warning)),
+            )?;
             let items: Vec<_> = items.into_iter().take(limit(&self.style)).collect();
             write_entries(&items, page)?;
         }
-        more(head.summary.warnings.saturating_sub(listed as u64), "", &self.style, page)
+        more(
+            head.summary.warnings.saturating_sub(listed as u64),
+            "",
+            &self.style,
+            page,
+        )
     }
 
     fn write_section(&self, name: &str, kept: &Kept, page: &mut Page<'_>) -> io::Result<()> {
@@ -195,7 +207,11 @@ fn heading(section: &str) -> String {
 fn write_head(head: &Diff, page: &mut Page<'_>) -> io::Result<()> {
     let (name, version) = (plain(&head.tool.name), plain(&head.tool.version));
     let (old, new) = (named(&head.old), named(&head.new));
-    page.wrapped("", Ink::Strong, &format!("{name} {version}: changes from {old} to {new}"))?;
+    page.wrapped(
+        "",
+        Ink::Strong,
+        &format!("{name} {version}: changes from {old} to {new}"),
+    )?;
     for (lead, state) in [("  old      ", &head.old), ("  new      ", &head.new)] {
         page.wrapped(lead, Ink::Plain, &described(state))?;
     }
@@ -257,7 +273,10 @@ fn write_by_kind(kept: &Kept, limit: usize, style: &TextStyle<'_>, page: &mut Pa
         if total == 0 {
             continue;
         }
-        page.line(&[(Ink::Plain, HEADING), (Ink::Plain, &format!("{word} ({})", number(total)))])?;
+        page.line(&[
+            (Ink::Plain, HEADING),
+            (Ink::Plain, &format!("{word} ({})", number(total))),
+        ])?;
         let items: Vec<&Difference> = kept
             .items()
             .filter(|item| item.change == kind)
@@ -276,7 +295,11 @@ fn write_entries(items: &[&Difference], page: &mut Page<'_>) -> io::Result<()> {
         .iter()
         .map(|item| shorten(&quoted(item.key.as_str()), room).into_owned())
         .collect();
-    write_labelled(&labels, items.iter().map(|item| (item.change, files::told(item))), page)
+    write_labelled(
+        &labels,
+        items.iter().map(|item| (item.change, files::told(item))),
+        page,
+    )
 }
 
 /// Lists labels with their details, which start in one column where there is room.
@@ -308,7 +331,11 @@ fn more(many: u64, what: &str, style: &TextStyle<'_>, page: &mut Page<'_>) -> io
     if many == 0 {
         return Ok(());
     }
-    let what = if what.is_empty() { String::new() } else { format!(" {what}") };
+    let what = if what.is_empty() {
+        String::new()
+    } else {
+        format!(" {what}")
+    };
     let text = format!("... and {} more{what}; {}", number(many), style.elsewhere);
     page.wrapped(&padded("", BELOW.len()), Ink::Plain, &text)
 }

@@ -39,8 +39,15 @@ impl Packages {
         let names = Names::of(&self.steps);
         for (&step, kept) in &self.steps {
             let total = kept.total();
-            let ink = if step == Step::Downgraded { Ink::Warn } else { Ink::Plain };
-            page.line(&[(Ink::Plain, HEADING), (ink, &format!("{step} ({})", number(total)))])?;
+            let ink = if step == Step::Downgraded {
+                Ink::Warn
+            } else {
+                Ink::Plain
+            };
+            page.line(&[
+                (Ink::Plain, HEADING),
+                (ink, &format!("{step} ({})", number(total))),
+            ])?;
             let items: Vec<&Difference> = kept.items().take(limit(style).max(LISTED)).collect();
             let room = page.width().saturating_sub(width(BELOW));
             let labels: Vec<String> = items
@@ -62,13 +69,21 @@ impl Packages {
 /// What there is to say of a package.
 fn told(step: Step, item: &Difference) -> Vec<Detail> {
     let version = item.fields.iter().find(|field| field.name == "version");
-    let of = |value: &Option<Value>| value.as_ref().map(|value| shorten(&value_text(value), 60).into_owned());
+    let of = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map(|value| shorten(&value_text(value), 60).into_owned())
+    };
     let versions = version.and_then(|version| match (of(&version.expected), of(&version.actual)) {
         (Some(old), Some(new)) => Some(format!("{old} -> {new}")),
         (one, other) => one.or(other),
     });
     let pick = |wanted: &dyn Fn(&FieldChange) -> bool| -> Vec<FieldChange> {
-        item.fields.iter().filter(|field| wanted(field)).cloned().collect()
+        item.fields
+            .iter()
+            .filter(|field| wanted(field))
+            .cloned()
+            .collect()
     };
     let rest = match step {
         Step::Added | Step::Removed => pick(&|field| matches!(field.name.as_str(), "status" | "held")),

@@ -558,7 +558,9 @@ fn lines() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
     #[test]
-    fn layers_are_merged_as_the_model_says(layers in prop::collection::vec(prop::collection::vec(lines(), 0..12), 1..5)) {
+    fn layers_are_merged_as_the_model_says(
+        layers in prop::collection::vec(prop::collection::vec(lines(), 0..12), 1..5),
+    ) {
         let mut model = Model::default();
         let mut accepted: Vec<Vec<Member>> = Vec::new();
         let mut time = 0;
