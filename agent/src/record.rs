@@ -86,7 +86,14 @@ pub fn record<W: Write + Send>(
         ..header::Scope::default()
     };
     let scope = Scope::new(&built_in, &settings.exclude, &settings.include, &own).map_err(Failure::Glob)?;
-    let source = Source::open(&settings.from, &source::Options { digest: true, ..settings.source.clone() }).map_err(Failure::Source)?;
+    let source = Source::open(
+        &settings.from,
+        &source::Options {
+            digest: true,
+            ..settings.source.clone()
+        },
+    )
+    .map_err(Failure::Source)?;
     let header = Header {
         format: FORMAT_VERSION,
         image: Image {

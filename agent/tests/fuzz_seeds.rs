@@ -27,6 +27,7 @@ macro_rules! targets {
 targets! {
     alternatives,
     apk_installed,
+    archive,
     authorized_keys,
     baseline_line,
     baseline_reader,
@@ -43,6 +44,7 @@ targets! {
     globs,
     mounts,
     mtree,
+    oci,
     os_text,
     pacman_desc,
     pacman_files,

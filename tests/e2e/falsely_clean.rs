@@ -55,7 +55,11 @@ fn a_bit_flipped_anywhere_is_refused_or_changes_nothing() {
     let scratch = Scratch::new("false-flip");
     let (tree, baseline) = recorded(&scratch);
     let whole = fs::read(&baseline).unwrap();
-    let shown = |file: &Path| Run::new(["baseline", "show", "--all", "--format", "json"]).and([file]).run();
+    let shown = |file: &Path| {
+        Run::new(["baseline", "show", "--all", "--format", "json"])
+            .and([file])
+            .run()
+    };
     let content = shown(&baseline).expect_code(0).stdout;
     let damaged = scratch.join("damaged");
     // All bits of the container's first bytes, and one bit of each byte that a step meets further on.
@@ -161,7 +165,12 @@ fn a_report_that_does_not_arrive_is_an_error() {
                 .and([tree.path()])
                 .to(full),
         ),
-        ("show", Run::new(["baseline", "show", "--all", "--format", "json"]).and([&baseline]).to(full)),
+        (
+            "show",
+            Run::new(["baseline", "show", "--all", "--format", "json"])
+                .and([&baseline])
+                .to(full),
+        ),
         (
             "verify",
             Run::new(["baseline", "verify"]).and([&baseline]).to(full),
@@ -276,7 +285,6 @@ fn mistakes_on_the_command_line_are_refused_before_anything_is_looked_at() {
         (audit().and(["stray"]), "stray"),
         (Run::new(["--root", "/"]), "--baseline"),
         (Run::text(&scratch.join("no-root"), &baseline), "no-root"),
-        (Run::text(&tree.join("etc/motd"), &baseline), "motd"),
         (
             Run::record(tree.path(), &baseline).and(["--section", "fils"]),
             "fils",
@@ -296,6 +304,10 @@ fn mistakes_on_the_command_line_are_refused_before_anything_is_looked_at() {
         assert!(ran.stderr.contains(named), "{shown}: {}", ran.stderr);
         assert_eq!(ran.text(), "", "{shown}");
     }
+    // A file that is no image is named, too.
+    let ran = Run::text(&tree.join("etc/motd"), &baseline).run();
+    assert_eq!(ran.code, 65, "{}", ran.stderr);
+    assert!(ran.stderr.contains("motd"), "{}", ran.stderr);
     // The refused recordings have not touched the baseline that was there.
     Run::new(["baseline", "verify"])
         .and([&baseline])

@@ -49,7 +49,10 @@ fn the_same_root_from_every_image() {
     let expected = all["root"]["entries"].as_str().unwrap();
     // What no two kinds of image could agree on by chance.
     for (path, part) in [
-        ("/opt/odd/able", r#""capabilities":"cap_net_raw,cap_sys_admin=ep""#),
+        (
+            "/opt/odd/able",
+            r#""capabilities":"cap_net_raw,cap_sys_admin=ep""#,
+        ),
         ("/opt/odd/acl", r#""acl":["user::rw-","user:33:r--","#),
         ("/opt/odd/shared", r#""xattr:trusted.note":"sha256:"#),
         ("/opt/odd/shared", r#""default-acl":["#),
@@ -69,7 +72,12 @@ fn the_same_root_from_every_image() {
         let line = line.unwrap_or_else(|| panic!("no entry of {path}"));
         assert!(line.contains(part), "{part}: {line}");
     }
-    for gone in ["/opt/gone", "/usr/share/doc/nano", "/opt/odd/below", "/lost+found"] {
+    for gone in [
+        "/opt/gone",
+        "/usr/share/doc/nano",
+        "/opt/odd/below",
+        "/lost+found",
+    ] {
         assert!(!expected.contains(&format!("[\"files\",\"{gone}")), "{gone}");
     }
     assert!(expected.lines().count() > 5000);
@@ -116,7 +124,13 @@ fn an_image_is_audited_like_a_host() {
     record(&images, "oci", &[], &baseline);
     for name in ["root", "disk.qcow2", "docker.tar"] {
         let ran = Run::text(&images.join(name), &baseline).run();
-        assert_eq!(ran.code, 0, "{name}: {}{}", String::from_utf8_lossy(&ran.stdout), ran.stderr);
+        assert_eq!(
+            ran.code,
+            0,
+            "{name}: {}{}",
+            String::from_utf8_lossy(&ran.stdout),
+            ran.stderr
+        );
     }
 }
 
@@ -162,7 +176,9 @@ fn standard_input_is_a_tar() {
         .unwrap();
     assert!(status.success());
     let entries = |baseline: &Path| {
-        let shown = Run::new(["baseline", "show", "--all", "--format", "json"]).and([baseline]).run();
+        let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
+            .and([baseline])
+            .run();
         String::from_utf8(shown.stdout).unwrap()
     };
     assert_eq!(entries(&file), entries(&piped));

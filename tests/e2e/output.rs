@@ -219,7 +219,11 @@ fn a_closed_pipe_is_quiet_and_keeps_the_exit_code() {
     for (name, run, code) in [
         ("text", Run::text(tree.path(), &baseline).and(["--list", "0"]), 1),
         ("JSON", Run::audit(tree.path(), &baseline), 1),
-        ("show", Run::new(["baseline", "show", "--all", "--format", "json"]).and([&long]), 0),
+        (
+            "show",
+            Run::new(["baseline", "show", "--all", "--format", "json"]).and([&long]),
+            0,
+        ),
         ("schema", Run::new(["schema", "report"]), 0),
     ] {
         let mut child = run

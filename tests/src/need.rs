@@ -61,7 +61,8 @@ impl Need {
 #[must_use]
 pub fn images() -> PathBuf {
     let cache = std::env::var_os("DRIFTCHECK_CACHE");
-    cache.map_or_else(|| PathBuf::from("/var/tmp/driftcheck-cache"), PathBuf::from)
+    cache
+        .map_or_else(|| PathBuf::from("/var/tmp/driftcheck-cache"), PathBuf::from)
         .join("images-3")
 }
 

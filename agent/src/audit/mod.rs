@@ -29,9 +29,9 @@ use crate::probes::{Facts, PROBES, Probe};
 use crate::scan::{self, Algorithm, BadGlob, Depth, FILES, Observer, Plan, Progress, Scope, Stop};
 use crate::source::file_system::Fault;
 use crate::source::{self, ScanSettings, Source, SourceError};
+use crate::tree::Tree;
 use crate::trust::Trust;
 use crate::trust::gate::{self, Gate, Refusal};
-use crate::tree::Tree;
 
 /// Attributes of `files` that are recorded and shown, but whose difference alone is no drift.
 pub(crate) const INFORMATIVE: &[&str] = &["group", "mtime", "user"];
@@ -90,7 +90,8 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
     let header = reader.header().clone();
     if header.image.source_kind == OVERLAY {
         return Err(refused(
-            "it is an overlay, which says only what differs from its base: merge it with its base first".to_owned(),
+            "it is an overlay, which says only what differs from its base: merge it with its base first"
+                .to_owned(),
         ));
     }
     let (attributes, digests) = match header.scope.attributes {

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
-pub(super) use baseline::BaselineCommand;
 use crate::scan::Depth;
 use crate::source;
 use crate::trust::gate::{self, Demand, Memory, Rollback};
+pub(super) use baseline::BaselineCommand;
 
 /// The command line.
 #[derive(Debug, Parser)]

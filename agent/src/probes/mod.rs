@@ -71,7 +71,14 @@ const DATABASES: [&str; 9] = [
     "var/lib/ucf/",
 ];
 /// Where settings and accounts are.
-const SETTINGS: [&str; 6] = ["etc/", "home/", "root/", "usr/etc/", "usr/lib/driftcheck/", "usr/lib/os-release"];
+const SETTINGS: [&str; 6] = [
+    "etc/",
+    "home/",
+    "root/",
+    "usr/etc/",
+    "usr/lib/driftcheck/",
+    "usr/lib/os-release",
+];
 /// Settings are short. Bytes.
 const SETTINGS_LIMIT: u64 = 1 << 20;
 

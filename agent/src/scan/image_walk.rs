@@ -72,7 +72,7 @@ impl ImageWalk {
                     continue;
                 }
                 Judgement::NotIncluded if directory && self.scope.may_include_below(&self.path) => {
-                    told = false
+                    told = false;
                 }
                 Judgement::NotIncluded => continue,
             }

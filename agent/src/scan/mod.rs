@@ -23,8 +23,8 @@ use std::sync::atomic::AtomicU64;
 use baseline_format::Line;
 
 pub use encode::{FILES, Owners};
-pub use extended::{acl, capabilities};
 pub(crate) use extended::describe as describe_xattr;
+pub use extended::{acl, capabilities};
 pub use hash::Algorithm;
 pub use inspect::{Plan, Tally};
 pub use pool::Depth;

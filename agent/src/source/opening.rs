@@ -99,7 +99,9 @@ impl Opening<'_> {
             if self.options.kind.is_none() {
                 oci::refuse_image_inside(&archive)?;
             }
-            let digest = digest.join().map_err(|_| Fault::new("its digest: hashing failed"))?;
+            let digest = digest
+                .join()
+                .map_err(|_| Fault::new("its digest: hashing failed"))?;
             Ok((archive, digest?))
         });
         let (archive, digest) = both?;
@@ -124,6 +126,9 @@ impl Opening<'_> {
             hash: Arc::clone(&hash),
         };
         let archive = Archive::from_pipe(Box::new(input), &self.keeping())?;
+        if self.options.kind.is_none() {
+            oci::refuse_image_inside(&archive)?;
+        }
         let mut source = Source::image(Arc::new(archive), Kind::Tar);
         let hash = hash.lock().unwrap_or_else(PoisonError::into_inner).clone();
         source.digest = Some(labelled(hash));
@@ -165,9 +170,9 @@ impl Opening<'_> {
             }
             _ => {
                 let why = kind.way_out(&self.path);
-                return Err(Fault::new(why.unwrap_or_else(|| {
-                    format!("{} is not a file system", kind.name())
-                })));
+                return Err(Fault::new(
+                    why.unwrap_or_else(|| format!("{} is not a file system", kind.name())),
+                ));
             }
         };
         // What is published is one file; of several, none has the digest of the image.

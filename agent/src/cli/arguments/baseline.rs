@@ -11,7 +11,7 @@ use super::{Format, ScanArguments, SourceArguments, TrustArguments, When};
 pub(in crate::cli) enum BaselineCommand {
     /// Tell two baselines, images or roots apart, as release notes
     Diff(DiffArguments),
-    /// Write a baseline for other tools: its files as an mtree, its packages as a CycloneDX SBOM
+    /// Write a baseline for other tools: its files as an mtree, its packages as an SBOM
     Export(ExportArguments),
     /// Make a baseline of an mtree that another tool wrote
     Import(ImportArguments),
@@ -131,7 +131,7 @@ pub(in crate::cli) struct SignArguments {
     /// Put the signature beside the baseline, into FILE.sig, and not into the baseline's own file
     #[arg(long)]
     pub(in crate::cli) beside: bool,
-    /// When the baseline is issued, e.g. `2026-11-24T12:00:00Z` [default: SOURCE_DATE_EPOCH, or now]
+    /// When the baseline is issued, e.g. `2026-11-24T12:00:00Z` [default: the environment's `SOURCE_DATE_EPOCH`, or now]
     #[arg(long, value_name = "TIME")]
     pub(in crate::cli) issued: Option<String>,
 }
@@ -155,7 +155,7 @@ pub(in crate::cli) struct ExportArguments {
 /// What a baseline can be written as.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(in crate::cli) enum Export {
-    /// `packages` as a CycloneDX 1.6 SBOM in JSON
+    /// `packages` as an SBOM: `CycloneDX` 1.6, JSON
     Cyclonedx,
     /// `files` as an mtree(5)
     Mtree,

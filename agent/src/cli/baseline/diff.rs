@@ -15,8 +15,8 @@ use super::{Reader, named, open};
 use crate::cli::arguments::Format;
 use crate::cli::arguments::baseline::DiffArguments;
 use crate::cli::exit::Exit;
-use crate::cli::voice::{complain, say, style};
 use crate::cli::progress;
+use crate::cli::voice::{complain, say, style};
 use crate::inspect::diff::{self, Failure};
 use crate::output;
 use crate::record;
@@ -24,7 +24,8 @@ use crate::scan::Progress;
 use crate::source::SourceError;
 
 pub(super) fn run(arguments: &DiffArguments) -> Exit {
-    let states = state(&arguments.old, arguments).and_then(|old| Ok((old, state(&arguments.new, arguments)?)));
+    let states =
+        state(&arguments.old, arguments).and_then(|old| Ok((old, state(&arguments.new, arguments)?)));
     let (old, new) = match states {
         Ok(states) => states,
         Err((why, exit)) => return complain(&why, exit),
@@ -55,7 +56,9 @@ pub(super) fn run(arguments: &DiffArguments) -> Exit {
     match compared {
         Ok(Diff { verdict, .. }) => Verdict::from(verdict).into(),
         Err(Failure::Output(why)) if why.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
-        Err(why @ Failure::Output(_)) => complain(&format!("the notes could not be written: {why}"), Exit::Internal),
+        Err(why @ Failure::Output(_)) => {
+            complain(&format!("the notes could not be written: {why}"), Exit::Internal)
+        }
         Err(why) => complain(&why.to_string(), Exit::Baseline),
     }
 }
@@ -81,7 +84,8 @@ fn state(given: &OsStr, arguments: &DiffArguments) -> Result<Reader, (String, Ex
         depth: arguments.scan.depth(),
         size_limit: arguments.scan.max_file_size,
     };
-    let temporary = output::temporary().map_err(|why| (format!("a temporary file: {why}"), Exit::Internal))?;
+    let temporary =
+        output::temporary().map_err(|why| (format!("a temporary file: {why}"), Exit::Internal))?;
     let shown = Progress::default();
     let recorded = progress::shown("read", &shown, arguments.scan.progress, || {
         record::record(&settings, &shown, BufWriter::new(temporary))
@@ -95,11 +99,19 @@ fn state(given: &OsStr, arguments: &DiffArguments) -> Result<Reader, (String, Ex
         (why.to_string(), exit)
     })?;
     for mount in &recorded.mounts {
-        say(&format!("not covered: {mount}: another file system is mounted there"));
+        say(&format!(
+            "not covered: {mount}: another file system is mounted there"
+        ));
     }
-    let rewound = file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|mut file| {
-        file.rewind()?;
-        Ok(BufReader::with_capacity(64 << 10, file))
-    });
-    rewound.map_err(ReadError::Io).and_then(BaselineReader::open).map_err(unusable)
+    let rewound = file
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
+        .and_then(|mut file| {
+            file.rewind()?;
+            Ok(BufReader::with_capacity(64 << 10, file))
+        });
+    rewound
+        .map_err(ReadError::Io)
+        .and_then(BaselineReader::open)
+        .map_err(unusable)
 }

@@ -77,7 +77,9 @@ pub(super) fn import(arguments: &ImportArguments) -> Exit {
         ..Image::default()
     });
     // Whatever wrote the mtree had it, or had it not, as its file system happened to.
-    let own = Scope::built_in().into_iter().filter(|rule| rule.what == ExclusionReach::Empty);
+    let own = Scope::built_in()
+        .into_iter()
+        .filter(|rule| rule.what == ExclusionReach::Empty);
     header.scope.exclude.extend(own);
     let output = match Output::create(arguments.output.as_bytes()) {
         Ok(output) => output,
@@ -110,5 +112,8 @@ fn failed(file: &OsStr, output: &OsStr, why: &Failure) -> Exit {
 }
 
 fn unwritten(path: &OsStr, why: &dyn Display) -> Exit {
-    complain(&format!("cannot write `{}`: {why}", path.to_string_lossy()), Exit::Internal)
+    complain(
+        &format!("cannot write `{}`: {why}", path.to_string_lossy()),
+        Exit::Internal,
+    )
 }

@@ -35,7 +35,11 @@ pub(super) fn merge(arguments: &MergeArguments) -> Exit {
             for remark in &merged.remarks {
                 say(remark);
             }
-            let labels: Vec<&str> = merged.labels.iter().map(baseline_format::OsText::as_str).collect();
+            let labels: Vec<&str> = merged
+                .labels
+                .iter()
+                .map(baseline_format::OsText::as_str)
+                .collect();
             say(&format!(
                 "merged {}: {} entries, of which overlays added {}, replaced {} and removed {}, as {}",
                 labels.join(" <- "),
@@ -46,7 +50,10 @@ pub(super) fn merge(arguments: &MergeArguments) -> Exit {
                 merged.end.digest
             ));
             if merged.idle > 0 {
-                say(&format!("{} removals concerned entries that were not there", merged.idle));
+                say(&format!(
+                    "{} removals concerned entries that were not there",
+                    merged.idle
+                ));
             }
             Exit::Clean
         }
@@ -57,10 +64,12 @@ pub(super) fn merge(arguments: &MergeArguments) -> Exit {
 
 pub(super) fn overlay(arguments: &OverlayArguments) -> Exit {
     let reader = |file: &OsStr| {
-        let unusable = |why: ReadError| complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Baseline);
+        let unusable =
+            |why: ReadError| complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Baseline);
         open(file).map(|reader| (named(file), reader)).map_err(unusable)
     };
-    let (base, target) = match reader(&arguments.base).and_then(|base| Ok((base, reader(&arguments.target)?))) {
+    let (base, target) = match reader(&arguments.base).and_then(|base| Ok((base, reader(&arguments.target)?)))
+    {
         Ok(both) => both,
         Err(exit) => return exit,
     };
@@ -104,5 +113,8 @@ fn create(path: &OsStr) -> Result<Output, Exit> {
 }
 
 fn unwritten(path: &OsStr, why: &dyn std::fmt::Display) -> Exit {
-    complain(&format!("cannot write `{}`: {why}", path.to_string_lossy()), Exit::Internal)
+    complain(
+        &format!("cannot write `{}`: {why}", path.to_string_lossy()),
+        Exit::Internal,
+    )
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::{named, open};
-use crate::cli::arguments::baseline::ShowArguments;
 use crate::cli::arguments::Format;
+use crate::cli::arguments::baseline::ShowArguments;
 use crate::cli::exit::Exit;
 use crate::cli::voice::{answered, complain, say, style};
 use crate::inspect::show::{self, Failure, Filter};
@@ -43,7 +43,10 @@ fn entries(arguments: &ShowArguments) -> Exit {
         Err(Failure::Output(why)) => return answered(Err(why)),
         Err(why @ Failure::Section { .. }) => return complain(&why.to_string(), Exit::Usage),
         Err(why) => {
-            return complain(&format!("{}: {why}", arguments.file.to_string_lossy()), Exit::Baseline);
+            return complain(
+                &format!("{}: {why}", arguments.file.to_string_lossy()),
+                Exit::Baseline,
+            );
         }
     }
     Exit::Clean
@@ -61,7 +64,10 @@ fn summary(arguments: &ShowArguments) -> Exit {
         Ok(gate) => match gate.check(Path::new(&arguments.file), SystemTime::now()) {
             Ok(admitted) => admitted.sentences,
             Err(why) => {
-                return complain(&format!("{}: {why}", arguments.file.to_string_lossy()), Exit::Baseline);
+                return complain(
+                    &format!("{}: {why}", arguments.file.to_string_lossy()),
+                    Exit::Baseline,
+                );
             }
         },
         Err(why) => vec![format!("its signatures were not checked: {why}")],
@@ -71,7 +77,10 @@ fn summary(arguments: &ShowArguments) -> Exit {
     let inventory = match inventory {
         Ok(inventory) => inventory,
         Err(why) => {
-            return complain(&format!("{}: {why}", arguments.file.to_string_lossy()), Exit::Baseline);
+            return complain(
+                &format!("{}: {why}", arguments.file.to_string_lossy()),
+                Exit::Baseline,
+            );
         }
     };
     let to_terminal = io::stdout().is_terminal();

@@ -128,7 +128,7 @@ pub(super) fn refuse_another_image(found: &Found, config: &[u8]) -> Result<(), F
         return Ok(());
     }
     Err(Fault::new(format!(
-        "`index.json` gives the image {id}, but `manifest.json` another: say which of the two is meant (--kind)"
+        "`index.json` gives the image {id}, but `manifest.json` another: say which of the two is meant (--as)"
     )))
 }
 

@@ -51,7 +51,7 @@ pub fn refuse_image_inside(archive: &Archive) -> Result<(), Fault> {
     });
     if is_layout || is_docker {
         return Err(Fault::new(format!(
-            "it is not plain whether it is a root file system or {} image: say which (--kind); an image is read from a \
+            "it is not plain whether it is a root file system or {} image: say which (--as); an image is read from a \
              file, not from standard input",
             if is_layout { "an OCI" } else { "a Docker" }
         )));

@@ -43,7 +43,8 @@ pub use member::{Member, MemberKind};
 pub enum End {
     /// It must, by a block of zeros: a stream that stops without one was cut.
     Required,
-    /// It may stop after any member, because something else (the digest of an OCI layer) says that it is whole.
+    /// It may stop after any member, also without the zeros that fill up its last block, because something else (the
+    /// digest of an OCI layer) says that it is whole.
     MayBeMissing,
 }
 

@@ -79,10 +79,23 @@ impl<S: Stream> Parser<S> {
     }
 
     fn advance(&mut self) -> Result<Option<Member>, Fault> {
-        let rest = self.content.take_rest();
+        let (content, padding) = self.content.take_rest();
         self.stream
-            .skip(rest)
+            .skip(content)
             .map_err(|why| self.stopped("the content of a member", &why))?;
+        let ended = self.stream.position();
+        match self.stream.skip(padding) {
+            Ok(()) => {}
+            // `umoci insert` writes layers that stop with the last byte of the last file.
+            Err(why)
+                if why.kind() == io::ErrorKind::UnexpectedEof
+                    && self.end == End::MayBeMissing
+                    && self.stream.position() == ended =>
+            {
+                return Ok(None);
+            }
+            Err(why) => return Err(self.stopped("the content of a member", &why)),
+        }
         let mut extensions = Extensions::default();
         loop {
             let position = self.stream.position();
@@ -387,10 +400,10 @@ impl Content {
     }
 
     /// How many bytes of the archive are left of this member; it has no more content after that.
-    fn take_rest(&mut self) -> u64 {
+    fn take_rest(&mut self) -> (u64, u64) {
         self.size = 0;
         self.at = 0;
-        mem::take(&mut self.stored) + mem::take(&mut self.padding)
+        (mem::take(&mut self.stored), mem::take(&mut self.padding))
     }
 
     fn read(&mut self, stream: &mut impl Stream, buffer: &mut [u8]) -> io::Result<usize> {

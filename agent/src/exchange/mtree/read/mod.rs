@@ -17,7 +17,7 @@ use std::io::{BufRead, Write};
 use std::ops::Range;
 
 use baseline_format::header::{
-    End, Stated, Exclusion, ExclusionReach, FORMAT_VERSION, Header, Image, Scope, SectionInfo,
+    End, Exclusion, ExclusionReach, FORMAT_VERSION, Header, Image, Scope, SectionInfo, Stated,
 };
 use baseline_format::{BaselineWriter, Entry, Line, OsText, order};
 

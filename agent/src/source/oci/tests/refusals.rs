@@ -234,7 +234,7 @@ fn root_file_systems_are_told_from_images() {
     let archive = Archive::from_file(Arc::new(files.tar()), &keep_all()).unwrap();
     let told = refuse_image_inside(&archive).unwrap_err().0;
     assert!(
-        told.contains("root file system or an OCI image: say which (--kind)"),
+        told.contains("root file system or an OCI image: say which (--as)"),
         "{told}"
     );
     let file: Bytes = Arc::new(files.tar());
