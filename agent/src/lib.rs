@@ -22,6 +22,7 @@ pub mod probes;
 pub mod record;
 pub mod scan;
 pub mod source;
+pub mod stamp;
 pub mod sys;
 pub mod tree;
 pub mod vendor;

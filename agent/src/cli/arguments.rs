@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
+use super::stamp::StampArguments;
 use crate::scan::Depth;
 use crate::source;
 
@@ -39,6 +40,8 @@ pub fn command() -> clap::Command {
 pub(super) enum Command {
     /// Record a baseline of a directory tree
     Record(RecordArguments),
+    /// Write into an image which image it is
+    Stamp(StampArguments),
     /// Look at baseline files
     Baseline {
         #[command(subcommand)]
@@ -175,7 +178,7 @@ impl SourceArguments {
 }
 
 /// A time as in RFC 3339.
-fn time(text: &str) -> Result<String, String> {
+pub(super) fn time(text: &str) -> Result<String, String> {
     match humantime::parse_rfc3339(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(why) => Err(format!("{why}; write it like 2026-11-24T12:00:00Z")),

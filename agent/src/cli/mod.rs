@@ -6,6 +6,7 @@ mod baseline;
 mod exit;
 mod progress;
 mod record;
+mod stamp;
 mod voice;
 
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         None => audit::run(&arguments.audit),
         Some(Command::Record(arguments)) => record::run(&arguments),
+        Some(Command::Stamp(arguments)) => stamp::run(arguments),
         Some(Command::Baseline { command }) => baseline::run(command),
         Some(Command::Schema { name }) => schema(name),
     }
