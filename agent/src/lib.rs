@@ -15,6 +15,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod cli;
+pub mod gate;
 pub mod host;
 pub mod output;
 pub mod packages;

@@ -3,6 +3,7 @@
 
 mod canonical;
 mod falsely_clean;
+mod gate;
 mod hidden;
 mod hostile;
 mod matrix;

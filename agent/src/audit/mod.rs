@@ -19,6 +19,7 @@ use baseline_format::{BaselineReader, Entry, Line, OsText, ReadError, Reference}
 
 pub use drift_log::{DriftLog, Drifts};
 pub use findings::Collected;
+pub(crate) use findings::MOUNT_POINTS;
 
 use crate::host;
 use crate::probes::{Facts, PROBES, Probe};

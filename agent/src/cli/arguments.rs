@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
 use super::stamp::StampArguments;
+use super::verify_image::VerifyImageArguments;
 use crate::scan::Depth;
 use crate::source;
 
@@ -42,6 +43,8 @@ pub(super) enum Command {
     Record(RecordArguments),
     /// Write into an image which image it is
     Stamp(StampArguments),
+    /// Hold an image against a policy before it is published
+    VerifyImage(VerifyImageArguments),
     /// Look at baseline files
     Baseline {
         #[command(subcommand)]
@@ -75,6 +78,8 @@ pub(super) enum BaselineCommand {
 pub(super) enum SchemaName {
     /// A baseline's header, entries and trailer
     Baseline,
+    /// The result of an image check
+    ImageCheck,
     /// A report
     Report,
 }
@@ -223,7 +228,7 @@ impl ScanArguments {
 }
 
 /// A number of workers: each has a thread and buffers, and more than this many helps no disk.
-fn workers(text: &str) -> Result<usize, String> {
+pub(super) fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=256) => Ok(number),
         _ => Err("it must be a number from 1 to 256".to_owned()),

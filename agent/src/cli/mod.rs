@@ -7,6 +7,7 @@ mod exit;
 mod progress;
 mod record;
 mod stamp;
+mod verify_image;
 mod voice;
 
 use std::ffi::OsString;
@@ -38,6 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         None => audit::run(&arguments.audit),
         Some(Command::Record(arguments)) => record::run(&arguments),
         Some(Command::Stamp(arguments)) => stamp::run(arguments),
+        Some(Command::VerifyImage(arguments)) => verify_image::run(arguments),
         Some(Command::Baseline { command }) => baseline::run(command),
         Some(Command::Schema { name }) => schema(name),
     }
@@ -46,6 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn schema(name: SchemaName) -> Exit {
     let text = match name {
         SchemaName::Baseline => baseline_format::schema::baseline(),
+        SchemaName::ImageCheck => baseline_format::schema::image_check(),
         SchemaName::Report => baseline_format::schema::report(),
     };
     tell(&text)

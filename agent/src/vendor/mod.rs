@@ -4,8 +4,8 @@
 //! modes, owners and links, as far as each of them does, and only what is declared is compared. What no package
 //! declares is told where it matters: code and units in system directories, setid files anywhere.
 
-mod declared;
-mod excuses;
+pub(crate) mod declared;
+pub(crate) mod excuses;
 mod findings;
 
 use std::sync::Arc;
@@ -89,9 +89,10 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
 }
 
 /// Content is read where a package declares a digest, by that digest's algorithm.
-struct VendorPlan<'a> {
-    declared: &'a Declared,
-    size_limit: u64,
+pub(crate) struct VendorPlan<'a> {
+    pub(crate) declared: &'a Declared,
+    /// Content longer than this is not read. Bytes.
+    pub(crate) size_limit: u64,
 }
 
 impl Plan for VendorPlan<'_> {

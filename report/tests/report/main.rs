@@ -1,5 +1,6 @@
 //! Whole reports, rendered.
 
 mod golden;
+mod image_check;
 mod properties;
 mod samples;

@@ -1,0 +1,578 @@
+//! The gate, and the stamp: on a small image, and on a real Debian root that was cleaned and then spoiled.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use driftcheck_tests::{Need, Ran, Report, Run, Scratch, Tree, met, tool};
+use serde_json::{Value, json};
+
+use crate::output::validate;
+
+fn verify(root: &Path) -> Run {
+    Run::new(["verify-image"]).and([root]).and(["--format", "json"])
+}
+
+/// The result, whose verdict must be that of the exit code.
+fn result(ran: &Ran) -> Value {
+    let json: Value = serde_json::from_slice(&ran.stdout)
+        .unwrap_or_else(|why| panic!("no result ({why}), exit code {}: {}", ran.code, ran.stderr));
+    let code = match json["verdict"].as_str() {
+        Some("fit") => 0,
+        Some("unfit") => 1,
+        Some("incomplete") => 2,
+        Some("unfit-and-incomplete") => 3,
+        other => panic!("no such verdict: {other:?}"),
+    };
+    assert_eq!(ran.code, code, "{json:#}");
+    json
+}
+
+/// Rule and key of each finding.
+fn findings(result: &Value) -> BTreeSet<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let all = result["findings"].as_array().unwrap();
+    all.iter()
+        .map(|finding| (text(&finding["rule"]), text(&finding["key"])))
+        .collect()
+}
+
+/// The Debian root of `tests/setup/roots.sh`, as its builder left it.
+fn debian(scratch: &Scratch) -> Option<PathBuf> {
+    let cache = std::env::var_os("DRIFTCHECK_CACHE").unwrap_or_else(|| "/var/tmp/driftcheck-cache".into());
+    let tar = Path::new(&cache).join("roots/debian-12.tar");
+    if !met(&[Need::Root]) {
+        return None;
+    }
+    if !tar.exists() {
+        let required = std::env::var_os("DRIFTCHECK_REQUIRE_ORACLES").is_some_and(|value| value == "1");
+        assert!(
+            !required,
+            "required: a Debian root: run tests/setup/roots.sh as root"
+        );
+        println!("skipped: no Debian root: run tests/setup/roots.sh as root");
+        return None;
+    }
+    let root = scratch.join("debian");
+    fs::create_dir(&root).unwrap();
+    let fixed = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xf"].map(Into::into);
+    tool(
+        "tar",
+        fixed
+            .into_iter()
+            .chain([tar.into_os_string(), "-C".into(), root.clone().into_os_string()]),
+    );
+    Some(root)
+}
+
+/// What a careful builder does last.
+fn clean(root: &Path) {
+    for file in fs::read_dir(root.join("etc/ssh")).unwrap() {
+        let file = file.unwrap().path();
+        if file
+            .file_name()
+            .unwrap()
+            .as_encoded_bytes()
+            .starts_with(b"ssh_host_")
+        {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    fs::write(root.join("etc/hostname"), "localhost\n").unwrap();
+}
+
+type Plant = (&'static str, &'static str, fn(&Tree));
+
+/// What was left over, the rule that names it, and the key.
+const PLANTS: &[Plant] = &[
+    ("ssh-host-keys", "/etc/ssh/ssh_host_ed25519_key", |root| {
+        root.file(
+            "etc/ssh/ssh_host_ed25519_key",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n",
+            0o600,
+        )
+    }),
+    ("machine-id", "/etc/machine-id", |root| {
+        root.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n", 0o444)
+    }),
+    ("random-seed", "/var/lib/systemd/random-seed", |root| {
+        root.file("var/lib/systemd/random-seed", "seed", 0o600)
+    }),
+    ("shell-history", "/root/.bash_history", |root| {
+        root.file("root/.bash_history", "export TOKEN=canary\n", 0o600)
+    }),
+    ("program-history", "/root/.mysql_history", |root| {
+        root.file("root/.mysql_history", "select 1;\n", 0o600)
+    }),
+    ("authorized-keys-files", "/root/.ssh/authorized_keys", |root| {
+        root.file(
+            "root/.ssh/authorized_keys",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKbLu3YDanKvpcyZluV4zv6lHnAK42uaRCWyr+YYiBs2 me\n",
+            0o600,
+        );
+    }),
+    (
+        "authorized-keys",
+        "root SHA256:i9c5SaS29LLpW1gnqXjB+ifMlpGJabGkS7Xl45E8oFE",
+        |_| {},
+    ),
+    (
+        "cloud-init-state",
+        "/var/lib/cloud/instances/i-0/user-data.txt",
+        |root| root.file("var/lib/cloud/instances/i-0/user-data.txt", "canary\n", 0o600),
+    ),
+    ("logs", "/var/log/apt/history.log", |root| {
+        root.file("var/log/apt/history.log", "Start-Date\n", 0o644)
+    }),
+    ("package-caches", "/var/cache/apt/archives/bash.deb", |root| {
+        root.file("var/cache/apt/archives/bash.deb", "x", 0o644)
+    }),
+    (
+        "package-lists",
+        "/var/lib/apt/lists/deb.debian.org_InRelease",
+        |root| root.file("var/lib/apt/lists/deb.debian.org_InRelease", "x", 0o644),
+    ),
+    ("private-keys", "/srv/tls/server.pem", |root| {
+        root.file(
+            "srv/tls/server.pem",
+            "-----BEGIN RSA PRIVATE KEY-----\ncanary\n",
+            0o600,
+        )
+    }),
+    ("private-key-files", "/root/.ssh/id_rsa", |root| {
+        root.file("root/.ssh/id_rsa", "x", 0o600)
+    }),
+    ("credential-files", "/root/.aws/credentials", |root| {
+        root.file(
+            "root/.aws/credentials",
+            "[default]\naws_secret_access_key = canary\n",
+            0o600,
+        )
+    }),
+    ("credentials-in-settings", "/root/.npmrc", |root| {
+        root.file("root/.npmrc", "//r/:_authToken=canary\n", 0o600)
+    }),
+    ("registry-credentials", "/root/.docker/config.json", |root| {
+        root.file(
+            "root/.docker/config.json",
+            "{\"auths\":{\"r\":{\"auth\": \"canary\"}}}",
+            0o600,
+        )
+    }),
+    ("cluster-credentials", "/root/.kube/config", |root| {
+        root.file("root/.kube/config", "users:\n- user:\n    token: canary\n", 0o600)
+    }),
+    ("environment-files", "/srv/app/.env", |root| {
+        root.file("srv/app/.env", "PASSWORD=canary\n", 0o600)
+    }),
+    ("temporary-files", "/var/tmp/build.sh", |root| {
+        root.file("var/tmp/build.sh", "x", 0o644)
+    }),
+    ("core-dumps", "/core.4711", |root| {
+        root.file("core.4711", "x", 0o600)
+    }),
+    ("dhcp-leases", "/var/lib/dhcp/dhclient.leases", |root| {
+        root.file("var/lib/dhcp/dhclient.leases", "lease {}\n", 0o644)
+    }),
+    (
+        "network-identity",
+        "/etc/udev/rules.d/70-persistent-net.rules",
+        |root| root.file("etc/udev/rules.d/70-persistent-net.rules", "x\n", 0o644),
+    ),
+    ("hostname", "/etc/hostname", |root| {
+        root.file("etc/hostname", "builder\n", 0o644)
+    }),
+    ("empty-passwords", "guest", |root| {
+        append(root, "etc/shadow", "guest::19000:0:99999:7:::\n")
+    }),
+    ("set-passwords", "deploy", |root| {
+        append(
+            root,
+            "etc/shadow",
+            "deploy:$6$canary$canarycanarycanary:19000:0:99999:7:::\n",
+        )
+    }),
+    ("second-root", "toor", |root| {
+        append(root, "etc/passwd", "toor:x:0:0::/nonexistent:/bin/sh\n")
+    }),
+    (
+        "sudo-without-password",
+        "rule/deploy ALL=(ALL) NOPASSWD: ALL",
+        |root| root.file("etc/sudoers.d/deploy", "deploy ALL=(ALL) NOPASSWD: ALL\n", 0o440),
+    ),
+    ("setid-and-capabilities", "/usr/bin/find", |root| {
+        root.mode("usr/bin/find", 0o4755)
+    }),
+    ("setid-and-capabilities", "/usr/local/bin/helper", |root| {
+        root.file("usr/local/bin/helper", "x", 0o2755)
+    }),
+    ("world-writable-files", "/etc/profile", |root| {
+        root.mode("etc/profile", 0o666)
+    }),
+    ("world-writable-directories", "/srv/drop", |root| {
+        root.directory("srv/drop");
+        root.mode("srv/drop", 0o777);
+    }),
+    ("unowned-files", "/srv/orphan", |root| {
+        root.file("srv/orphan", "x", 0o644);
+        chown(root.join("srv/orphan"), Some(4711), Some(4712)).unwrap();
+    }),
+    ("replaced-configuration", "/etc/default/ssh.dpkg-old", |root| {
+        root.file("etc/default/ssh.dpkg-old", "x", 0o644)
+    }),
+    ("installer-logs", "/root/anaconda-ks.cfg", |root| {
+        root.file("root/anaconda-ks.cfg", "rootpw canary\n", 0o600)
+    }),
+    ("build-proxy", "/etc/apt/apt.conf.d/01proxy", |root| {
+        root.file(
+            "etc/apt/apt.conf.d/01proxy",
+            "Acquire::http::Proxy \"http://proxy:3142\";\n",
+            0o644,
+        )
+    }),
+    ("repository-credentials", "/etc/apt/sources.list", |root| {
+        append(
+            root,
+            "etc/apt/sources.list",
+            "deb https://user:canary@example.org/ stable main\n",
+        )
+    }),
+    ("unexplained-files", "/usr/bin/backdoor", |root| {
+        root.file("usr/bin/backdoor", "x", 0o755)
+    }),
+    ("unexplained-files", "/etc/systemd/system/evil.service", |root| {
+        root.file("etc/systemd/system/evil.service", "[Service]\n", 0o644)
+    }),
+    ("altered-files", "/usr/bin/ls", |root| {
+        append(root, "usr/bin/ls", "x")
+    }),
+    ("altered-configuration", "/etc/login.defs", |root| {
+        append(root, "etc/login.defs", "# x\n")
+    }),
+    ("missing-files", "/usr/bin/who", |root| {
+        fs::remove_file(root.join("usr/bin/who")).unwrap()
+    }),
+    ("swap-and-resume", "/swapfile", |root| {
+        root.file("swapfile", "x", 0o600)
+    }),
+];
+
+fn append(root: &Tree, path: &str, text: &str) {
+    let path = root.join(path);
+    let known = fs::read(&path).unwrap();
+    fs::write(path, [&known[..], text.as_bytes()].concat()).unwrap();
+}
+
+#[test]
+fn the_gate_passes_a_clean_image_and_names_each_left_over() {
+    let scratch = Scratch::new("gate-debian");
+    let Some(root) = debian(&scratch) else { return };
+    let before = findings(&result(&verify(&root).run().expect_code(1)));
+    assert!(
+        before.iter().any(|(rule, _)| rule == "ssh-host-keys"),
+        "the builder left its keys: {before:?}"
+    );
+    clean(&root);
+    let statement = scratch.join("statement");
+    let fit = result(
+        &verify(&root)
+            .and(["--attestation"])
+            .and([&statement])
+            .run()
+            .expect_code(0),
+    );
+    assert_eq!(findings(&fit), BTreeSet::new());
+    assert!(
+        fit["statement"].as_str().unwrap().contains("54 rules kept; "),
+        "{}",
+        fit["statement"]
+    );
+    let statement: Value = serde_json::from_slice(&fs::read(&statement).unwrap()).unwrap();
+    assert_eq!(statement["predicate"]["result"], "PASSED");
+    same_as_baseline(&scratch, &root, &fit, &statement);
+    assert_eq!(statement["predicate"]["failedTests"], json!([]));
+
+    let tree = Tree::at(root.clone());
+    for (_, _, plant) in PLANTS {
+        plant(&tree);
+    }
+    let ran = verify(&root).run().expect_code(1);
+    assert!(!ran.text().contains("canary"), "no secret is told");
+    let unfit = result(&ran);
+    let found = findings(&unfit);
+    for (rule, key, _) in PLANTS {
+        assert!(
+            found.contains(&((*rule).to_owned(), (*key).to_owned())),
+            "{rule} {key}: {found:#?}"
+        );
+    }
+    // Whatever else is told is told of what was planted: that it comes from nowhere, or what it comes with.
+    let planted: BTreeSet<&str> = PLANTS.iter().map(|(_, key, _)| *key).collect();
+    let strange = found
+        .iter()
+        .filter(|(rule, key)| rule != "unexplained-files" && !planted.contains(&key[..]));
+    assert_eq!(strange.collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+
+    if met(&[Need::PythonModule("jsonschema")]) {
+        validate(&scratch, "image-check", &format!("{fit}\n{unfit}\n"));
+    }
+    let text = Run::new(["verify-image"])
+        .and([&root])
+        .run()
+        .expect_code(1)
+        .text();
+    assert!(text.lines().last().unwrap().starts_with("UNFIT: "), "{text}");
+}
+
+/// The digest of what the gate saw is that of a baseline's sections, put together by somebody else.
+fn same_as_baseline(scratch: &Scratch, root: &Path, fit: &Value, statement: &Value) {
+    if !met(&[Need::Tool("zstd")]) {
+        return;
+    }
+    let baseline = scratch.join("baseline");
+    Run::record(root, &baseline).run().expect_code(0);
+    let lines = tool("zstd", [Path::new("-dcq"), &baseline]);
+    let end: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let sums = end["end"]["sections"].as_array().unwrap().iter().map(|sum| {
+        let text = |name: &str| sum[name].as_str().unwrap().to_owned();
+        format!("{} {} {}\n", text("name"), sum["entries"], text("digest"))
+    });
+    let file = scratch.join("sums");
+    fs::write(&file, sums.collect::<String>()).unwrap();
+    let digest = tool("sha256sum", [&file]).split(' ').next().unwrap().to_owned();
+    assert_eq!(fit["image"]["entries"], format!("sha256:{digest}"));
+    assert_eq!(statement["subject"][0]["digest"]["driftcheckEntries"], digest);
+}
+
+#[test]
+fn waivers_and_explanations_are_counted() {
+    let scratch = Scratch::new("gate-waivers");
+    let tree = Tree::small(scratch.join("root"));
+    let policy = scratch.join("policy.toml");
+    let rules = "\
+[[rule]]
+id = 'motd'
+reason = 'no greetings'
+absent = { paths = ['/etc/motd*'] }
+
+[[rule]]
+id = 'shells'
+reason = 'one shell for all'
+setting = { section = 'users', key = '*', attribute = 'shell', one-of = ['/bin/sh'] }
+";
+    fs::write(&policy, rules).unwrap();
+    let gate = || verify(tree.path()).and(["--policy"]).and([&policy]);
+    let unfit = result(&gate().run().expect_code(1));
+    let broken = findings(&unfit);
+    assert!(
+        broken.contains(&("motd".to_owned(), "/etc/motd".to_owned())),
+        "{broken:?}"
+    );
+    let all = "[[waive]]\nrule = 'motd'\nreason = 'a test'\n[[waive]]\nrule = 'shells'\nreason = 'a test'\n";
+    fs::write(&policy, format!("{rules}{all}")).unwrap();
+    let statement = scratch.join("statement");
+    let fit = result(
+        &gate()
+            .and(["--attestation"])
+            .and([&statement])
+            .run()
+            .expect_code(0),
+    );
+    let count = |result: &Value, name: &str| -> u64 {
+        result["rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| rule[name].as_u64().unwrap())
+            .sum()
+    };
+    assert_eq!(
+        (count(&fit, "findings"), count(&fit, "waived")),
+        (0, count(&unfit, "findings"))
+    );
+    assert_eq!(fit["waivers"][0]["findings"], 2);
+    let statement: Value = serde_json::from_slice(&fs::read(&statement).unwrap()).unwrap();
+    assert_eq!(statement["predicate"]["result"], "WARNED");
+    assert_eq!(statement["predicate"]["configuration"][0]["name"], "policy");
+
+    // What cannot be understood in every word is refused, and nothing is written.
+    fs::write(&policy, rules.replace("absent", "absnt")).unwrap();
+    let output = scratch.join("output");
+    let refused = gate().and(["-o"]).and([&output]).run().expect_code(64);
+    assert!(
+        refused.stderr.contains("did you mean `absent`?"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!output.exists());
+}
+
+#[test]
+fn what_cannot_be_seen_never_passes() {
+    let scratch = Scratch::new("gate-blind");
+    let tree = Tree::small(scratch.join("root"));
+    let policy = scratch.join("policy.toml");
+    fs::write(
+        &policy,
+        "[[rule]]\nid = 'a'\nreason = 'r'\nabsent = { paths = ['/none'] }\n",
+    )
+    .unwrap();
+    let gate = || verify(tree.path()).and(["--policy"]).and([&policy]);
+    gate().run().expect_code(0);
+    if !met(&[Need::Root, Need::MountNamespace, Need::Tool("setpriv")]) {
+        return;
+    }
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    tree.mode("root", 0o700);
+    let blind = result(&gate().as_nobody().run().expect_code(2));
+    assert_eq!(blind["rules"][0]["outcome"], "not-judged");
+    let mounted = gate().after_mounting("mount -t tmpfs none \"$1\"", &[&tree.join("srv")]);
+    let mounted = result(&mounted.run().expect_code(2));
+    assert_eq!(mounted["coverage"]["unseen"][0]["key"], "/srv");
+}
+
+#[test]
+fn an_image_says_which_image_it_is() {
+    let scratch = Scratch::new("gate-stamp");
+    let tree = Tree::small(scratch.join("root"));
+    let baseline = scratch.join("baseline");
+    let stamp = |version: &str| {
+        let run = Run::new(["stamp", "--name", "web", "--image-version", version, "--root"]);
+        run.and([tree.path()]).run().expect_code(0)
+    };
+    let header = || -> Value {
+        let shown = Run::new(["baseline", "show"])
+            .and([&baseline])
+            .run()
+            .expect_code(0)
+            .text();
+        serde_json::from_str(shown.lines().next().unwrap()).unwrap()
+    };
+
+    // Nobody says which image it is: that is told where the baseline has a name all the same.
+    Run::record(tree.path(), &baseline)
+        .and(["--name", "web", "--image-version", "1.4"])
+        .run()
+        .expect_code(0);
+    let report = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0));
+    let trust = report.0["baseline"]["trust"].to_string();
+    assert!(
+        trust.contains("nothing on this host says which image it came from"),
+        "{trust}"
+    );
+    assert_eq!(report.0["host"]["image"], Value::Null);
+
+    assert_eq!(
+        stamp("1.4").text(),
+        "stamped web 1.4 into /usr/lib/driftcheck/image.json\n"
+    );
+    let mut first = fs::read(tree.join("usr/lib/driftcheck/image.json")).unwrap();
+    stamp("1.4");
+    assert_eq!(
+        fs::read(tree.join("usr/lib/driftcheck/image.json")).unwrap(),
+        first
+    );
+    Run::record(tree.path(), &baseline).run().expect_code(0);
+    assert_eq!(
+        (&header()["image"]["name"], &header()["image"]["version"]),
+        (&json!("web"), &json!("1.4"))
+    );
+    let clean = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(0));
+    assert_eq!(clean.0["host"]["image"], json!({"name": "web", "version": "1.4"}));
+    for (option, value) in [("--name", "db"), ("--image-version", "1.5")] {
+        let refused = Run::record(tree.path(), &scratch.join("refused"))
+            .and([option, value])
+            .run()
+            .expect_code(64);
+        assert!(refused.stderr.contains("says of itself"), "{}", refused.stderr);
+        assert!(!scratch.join("refused").exists());
+    }
+
+    // A host of another version, of another image, and one that lost its stamp.
+    stamp("1.3");
+    let other = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(1));
+    let drift = other
+        .drifts()
+        .into_iter()
+        .find(|drift| drift.section == "image")
+        .unwrap();
+    assert_eq!((&drift.change[..], &drift.severity[..]), ("modified", "high"));
+    first = fs::read(tree.join("usr/lib/driftcheck/image.json")).unwrap();
+    let db = String::from_utf8(first).unwrap().replace("web", "db");
+    fs::write(tree.join("usr/lib/driftcheck/image.json"), db).unwrap();
+    let text = Run::text(tree.path(), &baseline).run().expect_code(1).text();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("this host says it came from db 1.3, the baseline is of web 1.4"),
+        "{text}"
+    );
+    fs::remove_file(tree.join("usr/lib/driftcheck/image.json")).unwrap();
+    let lost = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(1));
+    let drift = lost
+        .drifts()
+        .into_iter()
+        .find(|drift| drift.section == "image")
+        .unwrap();
+    assert_eq!((&drift.change[..], &drift.severity[..]), ("removed", "high"));
+    // A stamp that cannot be understood is not one that is gone.
+    fs::write(tree.join("usr/lib/driftcheck/image.json"), "{").unwrap();
+    let broken = Report::of(&Run::audit(tree.path(), &baseline).run().expect_code(3));
+    assert_eq!(broken.unseen("image")[0].0, "/usr/lib/driftcheck/image.json");
+}
+
+#[test]
+fn a_stamp_stays_in_its_root() {
+    let scratch = Scratch::new("gate-stamp-links");
+    let tree = Tree::small(scratch.join("root"));
+    let outside = scratch.join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("os-release"), "ID=outside\n").unwrap();
+    let stamp = |more: &[&str]| {
+        let run = Run::new(["stamp", "--name", "web", "--image-version", "1.4", "--root"]);
+        run.and([tree.path()]).and(more)
+    };
+    tree.directory("usr/lib");
+    symlink(&outside, tree.join("usr/lib/driftcheck")).unwrap();
+    let refused = stamp(&[]).run();
+    assert!(
+        refused.code >= 64 && refused.stderr.contains("symbolic link"),
+        "{}",
+        refused.stderr
+    );
+    fs::remove_file(tree.join("usr/lib/driftcheck")).unwrap();
+    symlink(outside.join("os-release"), tree.join("etc/os-release")).unwrap();
+    stamp(&["--os-release"]).run().expect_code(64);
+    fs::remove_file(tree.join("etc/os-release")).unwrap();
+    tree.file("usr/lib/os-release", "ID=debian\n", 0o644);
+    tree.link("etc/os-release", "/usr/lib/os-release");
+    stamp(&["--os-release"]).run().expect_code(0);
+    assert_eq!(
+        fs::read_to_string(tree.join("usr/lib/os-release")).unwrap(),
+        "ID=debian\nIMAGE_ID=web\nIMAGE_VERSION=1.4\n"
+    );
+    assert!(
+        fs::symlink_metadata(tree.join("etc/os-release"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_to_string(outside.join("os-release")).unwrap(),
+        "ID=outside\n"
+    );
+
+    let live = Run::new(["stamp", "--name", "web", "--image-version", "1.4", "--root", "/"])
+        .run()
+        .expect_code(64);
+    assert!(live.stderr.contains("--live"), "{}", live.stderr);
+    assert!(!Path::new("/usr/lib/driftcheck/image.json").exists());
+    let told = Command::new(driftcheck_tests::binary())
+        .args(["stamp", "--name", "web", "--image-version", "1.4", "--root"])
+        .arg(tree.path())
+        .env("SOURCE_DATE_EPOCH", "yesterday")
+        .output()
+        .unwrap();
+    assert_eq!(told.status.code(), Some(64));
+}
