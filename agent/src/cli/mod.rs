@@ -39,7 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         None => audit::run(&arguments.audit),
         Some(Command::Record(arguments)) => record::run(&arguments),
         Some(Command::Stamp(arguments)) => stamp::run(arguments),
-        Some(Command::VerifyImage(arguments)) => verify_image::run(arguments),
+        Some(Command::VerifyImage(arguments)) => verify_image::run(&arguments),
         Some(Command::Baseline { command }) => baseline::run(command),
         Some(Command::Schema { name }) => schema(name),
     }

@@ -54,7 +54,7 @@ pub(super) struct VerifyImageArguments {
     progress: When,
 }
 
-pub(super) fn run(arguments: VerifyImageArguments) -> Exit {
+pub(super) fn run(arguments: &VerifyImageArguments) -> Exit {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let own = [&arguments.output, &arguments.attestation];
     let settings = gate::Settings {
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: VerifyImageArguments) -> Exit {
         );
     }
     let exit = check.verdict.into();
-    match write(&check, &arguments) {
+    match write(&check, arguments) {
         Ok(()) => exit,
         // Whoever closed the pipe has seen enough.
         Err(why) if why.kind() == io::ErrorKind::BrokenPipe => exit,

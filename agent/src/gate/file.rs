@@ -48,7 +48,7 @@ pub(super) fn first_line(expression: &Regex, bytes: &[u8]) -> Option<usize> {
         let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         let end = found.start() + length;
         if expression.is_match(bytes.get(start..end)?) {
-            return Some(before.iter().filter(|byte| **byte == b'\n').count() + 1);
+            return Some(before.split(|byte| *byte == b'\n').count());
         }
         from = end + 1;
         if from > bytes.len() {
@@ -72,7 +72,7 @@ pub(super) fn wrong_mode(
                 wrong.push(format!("mode is {mode:04o}, at most {most:04o} is allowed"));
             }
             Bits::Exactly(exactly) if mode != exactly => {
-                wrong.push(format!("mode is {mode:04o}, must be {exactly:04o}"))
+                wrong.push(format!("mode is {mode:04o}, must be {exactly:04o}"));
             }
             _ => {}
         }
@@ -131,7 +131,7 @@ impl<'a> File<'a> {
                 "size" => {
                     file.size = integer(value)
                         .and_then(|size| u64::try_from(size).ok())
-                        .unwrap_or(0)
+                        .unwrap_or(0);
                 }
                 "type" => file.kind = text(value).and_then(|name| kind_of(name.as_str())),
                 "uid" => file.uid = integer(value),
@@ -240,7 +240,7 @@ mod tests {
     proptest! {
         #[test]
         fn lines_are_found_as_one_by_one(content in "([ab\n=]{0,30})", text in prop::sample::select(EXPRESSIONS)) {
-            let expression = expression(&text);
+            let expression = expression(text);
             let plain = content.split('\n').position(|line| expression.is_match(line.as_bytes()));
             prop_assert_eq!(first_line(&expression, content.as_bytes()), plain.map(|at| at + 1));
         }

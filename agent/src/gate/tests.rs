@@ -101,6 +101,13 @@ impl Image {
         fs::write(self.0.join(path), known + text).unwrap();
     }
 
+    fn plant(&self, key: &str, plant: &Plant) {
+        match plant {
+            File(content) => self.file(key.trim_start_matches('/'), content),
+            Do(plant) => plant(self),
+        }
+    }
+
     fn check_with(&self, policy: Policy) -> ImageCheck {
         let settings = Settings {
             image: self.0.as_os_str().as_encoded_bytes().to_vec(),
@@ -155,218 +162,264 @@ fn one_rule(test: &str) -> String {
 /// The public half of a key that was thrown away.
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKbLu3YDanKvpcyZluV4zv6lHnAK42uaRCWyr+YYiBs2 test\n";
 
-/// Each rule of the built-in policy: what breaks it, and the key that is told.
-type Plant = (&'static str, &'static str, fn(&Image));
+/// How a rule is broken.
+enum Plant {
+    /// A file at the key, with this content.
+    File(&'static str),
+    /// Anything else.
+    Do(fn(&Image)),
+}
+use Plant::{Do, File};
 
-const PLANTS: &[Plant] = &[
-    ("account-file-permissions", "/etc/passwd", |image| {
-        image.mode("etc/passwd", 0o664)
-    }),
-    ("altered-configuration", "/etc/tool.conf", |image| {
-        image.add("etc/tool.conf", "b = 2\n")
-    }),
-    ("altered-files", "/usr/bin/tool", |image| {
-        image.add("usr/bin/tool", "evil\n")
-    }),
+/// Each rule of the built-in policy, the key that is told, and what breaks it.
+const PLANTS: &[(&str, &str, Plant)] = &[
+    (
+        "account-file-permissions",
+        "/etc/passwd",
+        Do(|image| {
+            image.mode("etc/passwd", 0o664);
+        }),
+    ),
+    (
+        "altered-configuration",
+        "/etc/tool.conf",
+        Do(|image| {
+            image.add("etc/tool.conf", "b = 2\n");
+        }),
+    ),
+    (
+        "altered-files",
+        "/usr/bin/tool",
+        Do(|image| {
+            image.add("usr/bin/tool", "evil\n");
+        }),
+    ),
     (
         "authorized-keys",
         "alice SHA256:i9c5SaS29LLpW1gnqXjB+ifMlpGJabGkS7Xl45E8oFE",
-        |image| {
+        Do(|image| {
             image.file("home/alice/.ssh/authorized_keys", KEY);
-        },
+        }),
     ),
     (
         "authorized-keys-files",
         "/home/alice/.ssh/authorized_keys",
-        |image| image.file("home/alice/.ssh/authorized_keys", KEY),
+        File(KEY),
     ),
-    ("build-proxy", "/etc/environment", |image| {
-        image.file("etc/environment", "A=1\nhttps_proxy=\"http://proxy:3128\"\n")
-    }),
-    ("cloud-init-state", "/var/lib/cloud/instance", |image| {
-        image.file("var/lib/cloud/instances/i-1/obj.pkl", "x");
-        symlink("instances/i-1", image.0.join("var/lib/cloud/instance")).unwrap();
-    }),
-    ("cluster-credentials", "/root/.kube/config", |image| {
-        image.file(
-            "root/.kube/config",
-            "users:\n- user:\n    client-key-data: Zm9v\n",
-        )
-    }),
-    ("core-dumps", "/var/crash/tool.crash", |image| {
-        image.file("var/crash/tool.crash", "x")
-    }),
-    ("credential-files", "/root/.netrc", |image| {
-        image.file("root/.netrc", "machine a login b password c\n")
-    }),
-    ("credentials-in-settings", "/home/alice/.npmrc", |image| {
-        image.file(
-            "home/alice/.npmrc",
-            "//registry.npmjs.org/:_authToken=npm_canary\n",
-        )
-    }),
-    ("dhcp-leases", "/var/lib/dhcp/dhclient.eth0.leases", |image| {
-        image.file("var/lib/dhcp/dhclient.eth0.leases", "lease {}\n")
-    }),
-    ("empty-passwords", "bob", |image| {
-        image.add("etc/shadow", "bob::19000:0:99999:7:::\n")
-    }),
-    ("empty-passwords-in-passwd", "bob", |image| {
-        image.add("etc/passwd", "bob::70002:70001::/:/bin/sh\n")
-    }),
-    ("environment-files", "/srv/app/.env", |image| {
-        image.file("srv/app/.env", "KEY=canary\n")
-    }),
-    ("group-passwords", "alice", |image| {
-        image.file("etc/gshadow", "root:*::\nalice:$6$canary$canarycanary::\n");
-        image.mode("etc/gshadow", 0o600);
-    }),
-    ("hostname", "/etc/hostname", |image| {
-        image.file("etc/hostname", "builder-7\n")
-    }),
-    ("installer-logs", "/root/anaconda-ks.cfg", |image| {
-        image.file("root/anaconda-ks.cfg", "rootpw x\n")
-    }),
-    ("known-hosts", "/root/.ssh/known_hosts", |image| {
-        image.file("root/.ssh/known_hosts", "git ssh-ed25519 x\n")
-    }),
-    ("language-caches", "/root/.cache/pip/x", |image| {
-        image.file("root/.cache/pip/x", "x")
-    }),
-    ("locked-password-hashes", "bob", |image| {
-        image.add("etc/shadow", "bob:!$6$canary$canarycanarycanary:19000::::::\n")
-    }),
-    ("logs", "/var/log/syslog", |image| {
-        image.file("var/log/syslog", "a line\n")
-    }),
-    ("machine-id", "/etc/machine-id", |image| {
-        image.file("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
-    }),
-    ("mail", "/var/mail/root", |image| {
-        image.file("var/mail/root", "From cron\n")
-    }),
-    ("missing-files", "/usr/share/key.pem", |image| {
-        fs::remove_file(image.0.join("usr/share/key.pem")).unwrap()
-    }),
+    (
+        "build-proxy",
+        "/etc/environment",
+        File("A=1\nhttps_proxy=\"http://proxy:3128\"\n"),
+    ),
+    (
+        "cloud-init-state",
+        "/var/lib/cloud/instance",
+        Do(|image| {
+            image.file("var/lib/cloud/instances/i-1/obj.pkl", "x");
+            symlink("instances/i-1", image.0.join("var/lib/cloud/instance")).unwrap();
+        }),
+    ),
+    (
+        "cluster-credentials",
+        "/root/.kube/config",
+        File("users:\n- user:\n    client-key-data: Zm9v\n"),
+    ),
+    ("core-dumps", "/var/crash/tool.crash", File("x")),
+    (
+        "credential-files",
+        "/root/.netrc",
+        File("machine a login b password c\n"),
+    ),
+    (
+        "credentials-in-settings",
+        "/home/alice/.npmrc",
+        File("//registry.npmjs.org/:_authToken=npm_canary\n"),
+    ),
+    (
+        "dhcp-leases",
+        "/var/lib/dhcp/dhclient.eth0.leases",
+        File("lease {}\n"),
+    ),
+    (
+        "empty-passwords",
+        "bob",
+        Do(|image| {
+            image.add("etc/shadow", "bob::19000:0:99999:7:::\n");
+        }),
+    ),
+    (
+        "empty-passwords-in-passwd",
+        "bob",
+        Do(|image| {
+            image.add("etc/passwd", "bob::70002:70001::/:/bin/sh\n");
+        }),
+    ),
+    ("environment-files", "/srv/app/.env", File("KEY=canary\n")),
+    (
+        "group-passwords",
+        "alice",
+        Do(|image| {
+            image.file("etc/gshadow", "root:*::\nalice:$6$canary$canarycanary::\n");
+            image.mode("etc/gshadow", 0o600);
+        }),
+    ),
+    ("hostname", "/etc/hostname", File("builder-7\n")),
+    ("installer-logs", "/root/anaconda-ks.cfg", File("rootpw x\n")),
+    (
+        "known-hosts",
+        "/root/.ssh/known_hosts",
+        File("git ssh-ed25519 x\n"),
+    ),
+    ("language-caches", "/root/.cache/pip/x", File("x")),
+    (
+        "locked-password-hashes",
+        "bob",
+        Do(|image| {
+            image.add("etc/shadow", "bob:!$6$canary$canarycanarycanary:19000::::::\n");
+        }),
+    ),
+    ("logs", "/var/log/syslog", File("a line\n")),
+    (
+        "machine-id",
+        "/etc/machine-id",
+        File("0123456789abcdef0123456789abcdef\n"),
+    ),
+    ("mail", "/var/mail/root", File("From cron\n")),
+    (
+        "missing-files",
+        "/usr/share/key.pem",
+        Do(|image| {
+            fs::remove_file(image.0.join("usr/share/key.pem")).unwrap();
+        }),
+    ),
     (
         "network-hardware-addresses",
         "/etc/sysconfig/network-scripts/ifcfg-eth0",
-        |image| {
-            image.file(
-                "etc/sysconfig/network-scripts/ifcfg-eth0",
-                "DEVICE=eth0\nHWADDR=52:54:00:12:34:56\n",
-            )
-        },
+        File("DEVICE=eth0\nHWADDR=52:54:00:12:34:56\n"),
     ),
     (
         "network-identity",
         "/etc/udev/rules.d/70-persistent-net.rules",
-        |image| image.file("etc/udev/rules.d/70-persistent-net.rules", "x\n"),
+        File("x\n"),
     ),
-    ("old-password-hashes", "/etc/shadow-", |image| {
-        image.file(
-            "etc/shadow-",
-            "root:$y$j9T$canary$canarycanary:19000:0:99999:7:::\n",
-        );
-        image.mode("etc/shadow-", 0o600);
-    }),
-    ("package-caches", "/var/cache/apt/archives/tool.deb", |image| {
-        image.file("var/cache/apt/archives/tool.deb", "x")
-    }),
-    ("package-lists", "/var/lib/apt/lists/deb_InRelease", |image| {
-        image.file("var/lib/apt/lists/deb_InRelease", "x")
-    }),
-    ("passwords-in-passwd", "bob", |image| {
-        image.add(
-            "etc/passwd",
-            "bob:$6$canary$canarycanary:70002:70001::/:/bin/sh\n",
-        )
-    }),
-    ("private-key-files", "/root/.ssh/id_ed25519", |image| {
-        image.file("root/.ssh/id_ed25519", "x")
-    }),
-    ("private-keys", "/srv/app/server.txt", |image| {
-        image.file(
-            "srv/app/server.txt",
-            "a certificate\n-----BEGIN EC PRIVATE KEY-----\ncanary\n",
-        )
-    }),
-    ("program-history", "/root/.python_history", |image| {
-        image.file("root/.python_history", "import os\n")
-    }),
-    ("random-seed", "/var/lib/systemd/random-seed", |image| {
-        image.file("var/lib/systemd/random-seed", "x")
-    }),
-    ("registry-credentials", "/root/.docker/config.json", |image| {
-        image.file(
-            "root/.docker/config.json",
-            "{\"auths\": {\"r\": {\"auth\": \"canary\"}}}",
-        )
-    }),
-    ("replaced-configuration", "/etc/default/tool.dpkg-old", |image| {
-        image.file("etc/default/tool.dpkg-old", "")
-    }),
-    ("repository-credentials", "/etc/apt/sources.list", |image| {
-        image.file(
-            "etc/apt/sources.list",
-            "# deb http://a:b@c\ndeb https://user:canary@repo.example/debian stable main\n",
-        )
-    }),
-    ("root-home-permissions", "/root", |image| {
-        image.mode("root", 0o755)
-    }),
-    ("second-root", "toor", |image| {
-        image.add("etc/passwd", "toor:x:0:0::/:/bin/sh\n")
-    }),
-    ("set-passwords", "bob", |image| {
-        image.add("etc/shadow", "bob:$6$canary$canarycanarycanary:19000::::::\n")
-    }),
-    ("setid-and-capabilities", "/usr/bin/tool", |image| {
-        image.mode("usr/bin/tool", 0o4755)
-    }),
-    ("shadow-permissions", "/etc/shadow", |image| {
-        image.mode("etc/shadow", 0o644)
-    }),
-    ("shell-history", "/root/.bash_history", |image| {
-        image.file("root/.bash_history", "mysql -pcanary\n")
-    }),
-    ("ssh-host-keys", "/etc/ssh/ssh_host_rsa_key", |image| {
-        image.file(
-            "etc/ssh/ssh_host_rsa_key",
-            "-----BEGIN OPENSSH PRIVATE KEY-----\n",
-        )
-    }),
-    ("subscription-identity", "/etc/pki/consumer/key.pem", |image| {
-        image.file("etc/pki/consumer/key.pem", "x")
-    }),
+    (
+        "old-password-hashes",
+        "/etc/shadow-",
+        Do(|image| {
+            image.file(
+                "etc/shadow-",
+                "root:$y$j9T$canary$canarycanary:19000:0:99999:7:::\n",
+            );
+            image.mode("etc/shadow-", 0o600);
+        }),
+    ),
+    ("package-caches", "/var/cache/apt/archives/tool.deb", File("x")),
+    ("package-lists", "/var/lib/apt/lists/deb_InRelease", File("x")),
+    (
+        "passwords-in-passwd",
+        "bob",
+        Do(|image| {
+            image.add(
+                "etc/passwd",
+                "bob:$6$canary$canarycanary:70002:70001::/:/bin/sh\n",
+            );
+        }),
+    ),
+    ("private-key-files", "/root/.ssh/id_ed25519", File("x")),
+    (
+        "private-keys",
+        "/srv/app/server.txt",
+        File("a certificate\n-----BEGIN EC PRIVATE KEY-----\ncanary\n"),
+    ),
+    ("program-history", "/root/.python_history", File("import os\n")),
+    ("random-seed", "/var/lib/systemd/random-seed", File("x")),
+    (
+        "registry-credentials",
+        "/root/.docker/config.json",
+        File("{\"auths\": {\"r\": {\"auth\": \"canary\"}}}"),
+    ),
+    ("replaced-configuration", "/etc/default/tool.dpkg-old", File("")),
+    (
+        "repository-credentials",
+        "/etc/apt/sources.list",
+        File("# deb http://a:b@c\ndeb https://user:canary@repo.example/debian stable main\n"),
+    ),
+    (
+        "root-home-permissions",
+        "/root",
+        Do(|image| {
+            image.mode("root", 0o755);
+        }),
+    ),
+    (
+        "second-root",
+        "toor",
+        Do(|image| {
+            image.add("etc/passwd", "toor:x:0:0::/:/bin/sh\n");
+        }),
+    ),
+    (
+        "set-passwords",
+        "bob",
+        Do(|image| {
+            image.add("etc/shadow", "bob:$6$canary$canarycanarycanary:19000::::::\n");
+        }),
+    ),
+    (
+        "setid-and-capabilities",
+        "/usr/bin/tool",
+        Do(|image| {
+            image.mode("usr/bin/tool", 0o4755);
+        }),
+    ),
+    (
+        "shadow-permissions",
+        "/etc/shadow",
+        Do(|image| {
+            image.mode("etc/shadow", 0o644);
+        }),
+    ),
+    ("shell-history", "/root/.bash_history", File("mysql -pcanary\n")),
+    (
+        "ssh-host-keys",
+        "/etc/ssh/ssh_host_rsa_key",
+        File("-----BEGIN OPENSSH PRIVATE KEY-----\n"),
+    ),
+    ("subscription-identity", "/etc/pki/consumer/key.pem", File("x")),
     (
         "sudo-without-authentication",
         "default/global/authenticate",
-        |image| image.add("etc/sudoers", "Defaults !authenticate\n"),
+        Do(|image| image.add("etc/sudoers", "Defaults !authenticate\n")),
     ),
     (
         "sudo-without-password",
         "rule/bob ALL=(ALL) NOPASSWD: ALL",
-        |image| image.add("etc/sudoers", "bob ALL=(ALL) NOPASSWD: ALL\n"),
+        Do(|image| image.add("etc/sudoers", "bob ALL=(ALL) NOPASSWD: ALL\n")),
     ),
-    ("swap-and-resume", "/swapfile", |image| {
-        image.file("swapfile", "x")
-    }),
-    ("temporary-files", "/tmp/.X0-lock", |image| {
-        image.file("tmp/.X0-lock", "")
-    }),
-    ("unexplained-files", "/usr/bin/backdoor", |image| {
-        image.file("usr/bin/backdoor", "x")
-    }),
-    ("unowned-files", "/usr/bin/tool", |image| {
-        std::os::unix::fs::chown(image.0.join("usr/bin/tool"), Some(4711), None).unwrap()
-    }),
-    ("world-writable-directories", "/usr/share", |image| {
-        image.mode("usr/share", 0o777)
-    }),
-    ("world-writable-files", "/usr/bin/tool", |image| {
-        image.mode("usr/bin/tool", 0o757)
-    }),
+    ("swap-and-resume", "/swapfile", File("x")),
+    ("temporary-files", "/tmp/.X0-lock", File("")),
+    ("unexplained-files", "/usr/bin/backdoor", File("x")),
+    (
+        "unowned-files",
+        "/usr/bin/tool",
+        Do(|image| {
+            std::os::unix::fs::chown(image.0.join("usr/bin/tool"), Some(4711), None).unwrap();
+        }),
+    ),
+    (
+        "world-writable-directories",
+        "/usr/share",
+        Do(|image| {
+            image.mode("usr/share", 0o777);
+        }),
+    ),
+    (
+        "world-writable-files",
+        "/usr/bin/tool",
+        Do(|image| {
+            image.mode("usr/bin/tool", 0o757);
+        }),
+    ),
 ];
 
 #[test]
@@ -388,7 +441,7 @@ fn every_built_in_rule_is_broken_by_what_it_is_made_for() {
             !before.iter().any(|(broken, _)| broken == rule),
             "{rule}: {before:?}"
         );
-        plant(&image);
+        image.plant(key, plant);
         let after = image.broken();
         let told: Vec<_> = after.difference(&before).collect();
         assert!(
@@ -427,8 +480,8 @@ fn the_small_image_breaks_nothing() {
 #[test]
 fn no_secret_is_told() {
     let image = Image::new("secrets");
-    for (_, _, plant) in PLANTS.iter().filter(|(rule, ..)| *rule != "missing-files") {
-        plant(&image);
+    for (_, key, plant) in PLANTS.iter().filter(|(rule, ..)| *rule != "missing-files") {
+        image.plant(key, plant);
     }
     let check = image.check_with(policy::load(&[]).unwrap());
     let broken = check.rules.iter().filter(|rule| rule.findings > 0).count();

@@ -121,9 +121,7 @@ pub fn read(tree: &dyn Tree) -> Result<Option<Stamp>, Unreadable> {
         Err(why) => (None, Some(why)),
     };
     let os_release = other
-        .filter(|(other, _)| {
-            contradicts(&other.name, &identity.name) || contradicts(&other.version, &identity.version)
-        })
+        .filter(|(other, _)| other.contradicts(&identity))
         .map(|(other, _)| other.to_string());
     Ok(Some(Stamp {
         identity,
@@ -133,9 +131,13 @@ pub fn read(tree: &dyn Tree) -> Result<Option<Stamp>, Unreadable> {
     }))
 }
 
-/// Whether both are known and differ.
-fn contradicts(one: &Option<String>, other: &Option<String>) -> bool {
-    matches!((one, other), (Some(one), Some(other)) if one != other)
+impl Identity {
+    /// Whether the other one says another name or version. What one of them does not say does not differ.
+    fn contradicts(&self, other: &Self) -> bool {
+        let differ = |one: Option<&String>, other: Option<&String>| matches!((one, other), (Some(one), Some(other)) if one != other);
+        differ(self.name.as_ref(), other.name.as_ref())
+            || differ(self.version.as_ref(), other.version.as_ref())
+    }
 }
 
 fn read_own(tree: &dyn Tree) -> Result<Option<Identity>, Unreadable> {

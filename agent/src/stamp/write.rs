@@ -133,9 +133,7 @@ fn refuse_running_system(root: &Directory, live: Live) -> Result<(), Failure> {
 fn refuse_two_stories(tree: &LiveTree, identity: &Identity) -> Result<(), Failure> {
     let other = super::read_os_release(tree).map_err(|why| Failure::Usage(why.to_string()))?;
     let Some((other, path)) = other else { return Ok(()) };
-    if super::contradicts(&other.name, &identity.name)
-        || super::contradicts(&other.version, &identity.version)
-    {
+    if other.contradicts(identity) {
         return Err(Failure::Usage(format!(
             "{path} says that this is {other}: add --os-release, so that both say the same"
         )));

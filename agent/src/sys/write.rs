@@ -72,13 +72,13 @@ pub fn make_directory(parent: &Directory, name: &[u8], mtime: Option<i64>) -> Re
         Err(Errno::NOENT) => {}
         opened => return opened,
     }
-    let mode = Mode::from_raw_mode(0o755);
-    rustix::fs::mkdirat(parent, name, mode)?;
-    let made = open_below(parent, name)?;
-    rustix::fs::fchmod(&made, mode)?;
-    set_mtime(&made, mtime)?;
+    let permissions = Mode::from_raw_mode(0o755);
+    rustix::fs::mkdirat(parent, name, permissions)?;
+    let opened = open_below(parent, name)?;
+    rustix::fs::fchmod(&opened, permissions)?;
+    set_mtime(&opened, mtime)?;
     set_mtime(parent, mtime)?;
-    Ok(made)
+    Ok(opened)
 }
 
 /// Replaces or makes the file `name` in `directory`, in one step: it appears when it is complete and on disk. With

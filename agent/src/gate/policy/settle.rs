@@ -41,7 +41,7 @@ pub(super) fn rule(raw: RawRule) -> Result<Rule, String> {
             }),
         ),
         ("altered", raw.altered.map(altered)),
-        ("content", raw.content.map(content)),
+        ("content", raw.content.as_ref().map(content)),
         ("empty", raw.empty.map(empty)),
         ("forbid", raw.forbid.map(forbid)),
         ("mode", raw.mode.map(mode)),
@@ -169,7 +169,7 @@ fn altered(raw: RawAltered) -> Result<Test, String> {
     })
 }
 
-fn content(raw: RawContent) -> Result<Test, String> {
+fn content(raw: &RawContent) -> Result<Test, String> {
     if raw.lines.is_empty() {
         return Err("lines is empty: nothing would be looked for".to_owned());
     }
