@@ -10,6 +10,7 @@ mod matrix;
 mod no_trace;
 mod output;
 mod packages;
+mod stamp;
 mod unreadable;
 
 mod accounts;
