@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use baseline_format::OsText;
-use baseline_format::report::Host;
+use baseline_format::report::{Host, HostImage};
 
 use crate::scan::Owners;
 use crate::source::Source;
+use crate::stamp;
 use crate::tree::Tree;
 
 /// Files that say who and what a host is are short. Bytes.
@@ -36,7 +37,17 @@ pub fn describe(source: &Source) -> Host {
         name: running().or_else(|| first_line("/etc/hostname")),
         machine_id: first_line("/etc/machine-id"),
         os: system(tree),
+        image: image(tree),
     }
+}
+
+/// What the root's stamp says. One that cannot be read is told by the `image` section.
+fn image(tree: &dyn Tree) -> Option<HostImage> {
+    let identity = stamp::read(tree).ok()??.identity;
+    Some(HostImage {
+        name: identity.name,
+        version: identity.version,
+    })
 }
 
 /// `ID` and `VERSION_ID` of os-release(5), e.g. `debian 12`.

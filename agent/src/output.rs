@@ -5,8 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::host;
+use crate::sys::Kind;
 
 /// Where what memory does not hold may go. Not `/tmp`: it is often memory.
 const TEMPORARY: [&str; 3] = ["/var/lib/driftcheck", "/var/tmp", "/dev/shm"];
@@ -74,18 +76,20 @@ impl Output {
             return Ok(Self::Standard(io::stdout()));
         }
         // What is replaced must be a file: never a device, and of a link the file that it leads to.
-        let target = match fs::canonicalize(host::as_path(path)) {
-            Ok(real) if real.is_file() => real,
-            Ok(real) if real.is_dir() => {
-                return Err(io::Error::other("it is a directory; name a file"));
-            }
+        // Asked of what is there, not of where its name leads: `/dev/stdout` may lead to a pipe, which has no path.
+        let target = match rustix::fs::stat(path).map(|stat| Kind::of_mode(stat.st_mode)) {
+            Ok(Kind::File) => fs::canonicalize(host::as_path(path))?,
+            Ok(Kind::Directory) => return Err(io::Error::other("it is a directory; name a file")),
             Ok(_) => {
                 return Err(io::Error::other(
                     "it is not a regular file; write to `-` and redirect",
                 ));
             }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => host::as_path(path).to_path_buf(),
-            Err(why) => return Err(why),
+            Err(Errno::NOENT) if rustix::fs::lstat(path).is_ok() => {
+                return Err(io::Error::other("it is a link that leads to nothing"));
+            }
+            Err(Errno::NOENT) => host::as_path(path).to_path_buf(),
+            Err(why) => return Err(why.into()),
         };
         if target.file_name().is_none() {
             return Err(io::Error::other("it names no file"));
@@ -173,5 +177,47 @@ impl Drop for Output {
         {
             fs::remove_file(partial).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let directory = std::env::temp_dir().join(format!("driftcheck-output-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let (reader, _writer) = io::pipe().unwrap();
+        let pipe = {
+            use std::os::fd::AsRawFd as _;
+            format!("/proc/self/fd/{}", reader.as_raw_fd())
+        };
+        for (name, target) in [
+            ("pipe", &pipe[..]),
+            ("nothing", "none"),
+            ("null", "/dev/null"),
+            ("directory", "."),
+        ] {
+            let link = directory.join(name);
+            symlink(target, &link).unwrap();
+            assert!(
+                Output::create(link.as_os_str().as_encoded_bytes()).is_err(),
+                "{name}"
+            );
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{name}");
+        }
+        fs::write(directory.join("file"), "old").unwrap();
+        symlink("file", directory.join("link")).unwrap();
+        for (name, into) in [("link", "file"), ("new", "new")] {
+            let mut output = Output::create(directory.join(name).as_os_str().as_encoded_bytes()).unwrap();
+            output.write_all(b"new").unwrap();
+            output.commit().unwrap();
+            assert_eq!(fs::read(directory.join(into)).unwrap(), b"new");
+        }
+        assert!(fs::symlink_metadata(directory.join("link")).unwrap().is_symlink());
+        fs::remove_dir_all(directory).unwrap();
     }
 }

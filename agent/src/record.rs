@@ -14,6 +14,8 @@ use crate::output::{Output, partial_name};
 use crate::probes::PROBES;
 use crate::scan::{self, BadGlob, Depth, FILES, Observer, Progress, Scope, Stop};
 use crate::source::{self, ScanSettings, Source, SourceError};
+use crate::stamp;
+use crate::tree::Tree;
 
 /// What is recorded, and where to.
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ pub fn record<W: Write + Send>(
             source_kind: source.kind.to_owned(),
             digest: source.digest.clone(),
             os: host::system(source.tree()).map(|os| os.to_string()),
-            ..settings.image.clone()
+            ..identity(&settings.image, source.tree())?
         },
         sections: sections(&settings.sections),
         scope: header_scope(&scope),
@@ -147,6 +149,38 @@ pub fn record<W: Write + Send>(
         mounts,
     };
     Ok((output, recorded))
+}
+
+/// The image's identity: what the operator says, and where nothing is said, what the image's own stamp says. The two
+/// must not contradict each other: a baseline under a wrong name is compared with the wrong hosts.
+fn identity(given: &Image, tree: &dyn Tree) -> Result<Image, Failure> {
+    // One that cannot be read is told as a blind spot of the section `image`.
+    let Ok(Some(stamp)) = stamp::read(tree) else {
+        return Ok(given.clone());
+    };
+    let (source, stamp) = (stamp.source, stamp.identity);
+    for (option, given, stamped) in [
+        ("--name", &given.name, &stamp.name),
+        ("--image-version", &given.version, &stamp.version),
+    ] {
+        if let (Some(given), Some(stamped)) = (given, stamped)
+            && given != stamped
+        {
+            return Err(Failure::Usage(format!(
+                "{option} says `{given}`, but the image says of itself that it is `{stamped}` ({source}): is this the \
+                 right image? If so, leave out {option}, or stamp the image again (`driftcheck stamp`)"
+            )));
+        }
+    }
+    Ok(Image {
+        name: given.name.clone().or(stamp.name),
+        version: given.version.clone().or(stamp.version),
+        purpose: given.purpose.clone().or(stamp.purpose),
+        parent: given.parent.clone().or(stamp.parent),
+        supersedes: given.supersedes.clone().or(stamp.supersedes),
+        built: given.built.clone().or(stamp.built),
+        ..given.clone()
+    })
 }
 
 /// All sections, or those that were asked for, sorted by name.

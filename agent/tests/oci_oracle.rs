@@ -100,6 +100,7 @@ fn keep_all() -> archive::Options<'static> {
     archive::Options {
         keep: &|_, _| true,
         size_limit: u64::MAX,
+        weak: false,
     }
 }
 
@@ -107,6 +108,7 @@ fn keep_none() -> archive::Options<'static> {
     archive::Options {
         keep: &|_, _| false,
         size_limit: u64::MAX,
+        weak: false,
     }
 }
 

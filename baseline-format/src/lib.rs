@@ -9,6 +9,7 @@ pub mod compare;
 mod entry;
 pub mod envelope;
 pub mod header;
+pub mod image_check;
 mod line;
 pub mod order;
 mod os_text;

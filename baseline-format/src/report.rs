@@ -109,6 +109,21 @@ pub struct Host {
     /// `ID` and `VERSION_ID` of the root's os-release, e.g. `debian 12`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub os: Option<OsText>,
+    /// The image that the host says it came from: its stamp, or `IMAGE_ID` and `IMAGE_VERSION` of its os-release.
+    /// Absent if it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<HostImage>,
+}
+
+/// The image that a host says it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct HostImage {
+    /// The image's name, e.g. `web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The image's version, e.g. `1.4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What the host was compared with.

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::Value;
 use crate::header::{Header, Trailer};
+use crate::image_check::ImageCheck;
 use crate::report::Report;
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -15,6 +16,14 @@ pub fn report() -> String {
     let mut report = schema::<Report>();
     report["$schema"] = DIALECT.into();
     text(&report)
+}
+
+/// The schema of `driftcheck.image-check/1`, as text with a line end.
+#[must_use]
+pub fn image_check() -> String {
+    let mut check = schema::<ImageCheck>();
+    check["$schema"] = DIALECT.into();
+    text(&check)
 }
 
 /// The schema of one line of a baseline: header, entry or trailer; as text with a line end.

@@ -147,5 +147,9 @@ fn the_specification_shows_the_example() {
 #[test]
 fn schemas_are_those_of_the_types() {
     golden("docs/schemas/baseline.schema.json", schema::baseline().as_bytes());
+    golden(
+        "docs/schemas/image-check.schema.json",
+        schema::image_check().as_bytes(),
+    );
     golden("docs/schemas/report.schema.json", schema::report().as_bytes());
 }

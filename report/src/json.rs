@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
+use baseline_format::image_check::ImageCheck;
 use baseline_format::report::{Drift, Report};
 use serde::Serialize;
 use serde_json::Serializer;
@@ -61,6 +62,43 @@ pub fn write_json(
     let arriving = drifts.into_iter().map(|drift| drift.map(Cow::Owned));
     let written = document.list("drifts", own.chain(arriving))?;
     require_all(head, written)?;
+    document.out.write_all(b"\n}\n")?;
+    document.out.flush()
+}
+
+/// Writes the result of an image check as one JSON document that ends with a line end.
+pub fn write_image_check_json(check: &ImageCheck, out: impl Write) -> io::Result<()> {
+    // Taken apart without `..`, so that a new field cannot be forgotten here.
+    let ImageCheck {
+        schema,
+        verdict,
+        statement,
+        tool,
+        image,
+        policies,
+        started,
+        finished,
+        coverage,
+        rules,
+        findings,
+        waivers,
+    } = check;
+    let mut document = Document {
+        out: BufWriter::new(out),
+    };
+    document.out.write_all(b"{")?;
+    document.field("\n", "schema", schema)?;
+    document.field(",\n", "verdict", verdict)?;
+    document.field(",\n", "statement", statement)?;
+    document.field(",\n", "tool", tool)?;
+    document.field(",\n", "image", image)?;
+    document.list("policies", policies.iter().map(Ok))?;
+    document.field(",\n", "started", started)?;
+    document.field(",\n", "finished", finished)?;
+    document.field(",\n", "coverage", coverage)?;
+    document.list("rules", rules.iter().map(Ok))?;
+    document.list("findings", findings.iter().map(Ok))?;
+    document.list("waivers", waivers.iter().map(Ok))?;
     document.out.write_all(b"\n}\n")?;
     document.out.flush()
 }

@@ -1,5 +1,6 @@
 //! Renders driftcheck reports: [`write_json`] for tools, [`write_text`] for people, and the one sentence that
-//! both end in ([`statement`]).
+//! both end in ([`statement`]). The same for checks of images: [`write_image_check_json`], [`write_image_check_text`],
+//! [`image_check`].
 //!
 //! A report may hold a million drifts, so both renderers take them from an iterator and hold only a few at a
 //! time. Everything else of a report is small and comes as a [`baseline_format::report::Report`] whose `drifts`
@@ -11,14 +12,17 @@
 //! Nothing here reads a clock, a file or the environment: the same report always gives the same bytes.
 
 pub mod diff;
+pub mod image_check;
 pub mod inventory;
 mod json;
 pub mod statement;
 mod text;
 mod words;
 
-pub use json::{DiffJson, write_json};
-pub use text::{Colour, DiffText, TextStyle, write_entry, write_inventory, write_text};
+pub use json::{DiffJson, write_image_check_json, write_json};
+pub use text::{
+    Colour, DiffText, TextStyle, write_entry, write_image_check_text, write_inventory, write_text,
+};
 
 use std::io;
 

@@ -3,6 +3,7 @@
 
 mod canonical;
 mod falsely_clean;
+mod gate;
 mod hidden;
 mod hostile;
 mod images;
@@ -10,6 +11,7 @@ mod matrix;
 mod no_trace;
 mod output;
 mod packages;
+mod stamp;
 mod unreadable;
 
 mod accounts;

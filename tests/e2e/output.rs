@@ -41,7 +41,7 @@ fn drift(tree: &Tree) {
 }
 
 /// Validates JSON documents, one a line, against a schema, by another program.
-fn validate(scratch: &Scratch, schema: &str, documents: &str) {
+pub(super) fn validate(scratch: &Scratch, schema: &str, documents: &str) {
     let script = "\
 import json, jsonschema, sys
 schema = json.load(open(sys.argv[1]))

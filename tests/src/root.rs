@@ -15,6 +15,12 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// A root that is there already.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// An empty root.
     #[must_use]
     pub fn empty(path: PathBuf) -> Self {

@@ -16,7 +16,7 @@ use crate::scan::{FILES, Judgement, Scanned, Scope};
 /// Directories that the running system mounts memory or the kernel's own views on. What an image has below
 /// them is out of reach for every process, not only for us. Anywhere else a mount that hides what is expected
 /// is a blind spot: somebody may have mounted something over `/usr/bin`.
-const MOUNT_POINTS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"];
+pub(crate) const MOUNT_POINTS: [&str; 6] = ["/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"];
 
 /// Why what is mounted below the root is left out.
 const MOUNTED: &str =

@@ -21,6 +21,7 @@ use baseline_format::{BaselineReader, Entry, Line, OsText, ReadError, Reference,
 
 pub use drift_log::{DriftLog, Drifts};
 pub use findings::Collected;
+pub(crate) use findings::MOUNT_POINTS;
 pub(crate) use policy::judge;
 
 use crate::host;
@@ -29,6 +30,7 @@ use crate::probes::{Facts, PROBES, Probe};
 use crate::scan::{self, Algorithm, BadGlob, Depth, FILES, Observer, Plan, Progress, Scope, Stop};
 use crate::source::file_system::Fault;
 use crate::source::{self, ScanSettings, Source, SourceError};
+use crate::stamp::{self, Identity};
 use crate::tree::Tree;
 use crate::trust::Trust;
 use crate::trust::gate::{self, Gate, Refusal};
@@ -156,13 +158,20 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
         collected.coverage(&sum.name).expected = sum.entries;
     }
     collected.nothing_left(&settings.sections);
+    let stamps = end.sections.iter().find(|sum| sum.name == IMAGE);
+    let mut trust = admitted.sentences;
+    trust.extend(origin(
+        &header.image,
+        stamps.is_some_and(|sum| sum.entries > 0),
+        source.tree(),
+    ));
     let baseline = report::Baseline {
         kind: BaselineKind::File,
         path: Some(name),
         digest: Some(end.digest.clone()),
         image: Some(header.image),
         signature: Some(signature(&admitted.trust)),
-        trust: admitted.sentences,
+        trust,
     };
     finish(collected, baseline, &source, started)
 }
@@ -177,6 +186,35 @@ fn signature(trust: &Trust) -> report::Signature {
         status,
         by: trusted.map(|trusted| trusted.by.clone()).unwrap_or_default(),
         issued: trusted.map(|trusted| trusted.issued.to_string()),
+    }
+}
+
+/// The section that says which image a root is.
+const IMAGE: &str = "image";
+
+/// What speaks against this baseline being the right one for this host, where no drift says it: a baseline without a
+/// stamp that all the same names its image. `stamped`: it has one, which the comparison has looked at.
+fn origin(image: &header::Image, stamped: bool, tree: &dyn Tree) -> Option<String> {
+    let known = Identity {
+        name: image.name.clone(),
+        version: image.version.clone(),
+        ..Identity::default()
+    };
+    if stamped || known.name.is_none() {
+        return None;
+    }
+    match stamp::read(tree) {
+        Ok(None) => Some(format!(
+            "nothing on this host says which image it came from: that a baseline of {known} is the right one is taken on \
+             trust; `driftcheck stamp` writes it into the image"
+        )),
+        Ok(Some(stamp)) if stamp.identity.name != known.name || stamp.identity.version != known.version => {
+            Some(format!(
+                "this host says it came from {}, the baseline says that it is of {known}",
+                stamp.identity
+            ))
+        }
+        _ => None,
     }
 }
 

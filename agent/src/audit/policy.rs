@@ -93,6 +93,7 @@ pub(crate) fn judge(change: &Change) -> (Severity, Option<String>) {
         "authorized-keys" => (access(change, High), authorized(change)),
         "files" => file(change),
         "groups" => group(change),
+        "image" => image(change),
         "packages" => package(change),
         "shadow" => shadow(change),
         "sudoers" => (access(change, High), None),
@@ -234,6 +235,61 @@ fn group(change: &Change) -> (Severity, Option<String>) {
         );
     }
     (Medium, None)
+}
+
+/// The stamp that says which image a host came from. A host of another image is compared with the wrong reference,
+/// so that every other line of the report may mislead.
+fn image(change: &Change) -> (Severity, Option<String>) {
+    let side = |of: fn(&FieldChange) -> &Option<Value>| {
+        let text = |name: &str| {
+            let field = change.fields.iter().find(|field| field.name == name)?;
+            Some(of(field).as_ref()?.to_string())
+        };
+        match (text("name"), text("version")) {
+            (Some(name), Some(version)) => Some(format!("{name} {version}")),
+            (Some(name), None) => Some(name),
+            (None, Some(version)) => Some(format!("version {version} of its image")),
+            (None, None) => None,
+        }
+    };
+    let (was, is) = (side(|field| &field.expected), side(|field| &field.actual));
+    let differs = |name: &str| change.fields.iter().any(|field| field.name == name);
+    match (change.kind, was, is) {
+        (ChangeKind::Removed, was, _) => {
+            let was = was.map_or(String::new(), |was| format!(", the baseline is of {was}"));
+            (
+                High,
+                Some(format!("this host does not say which image it came from{was}")),
+            )
+        }
+        (ChangeKind::Added, _, is) => {
+            let is = is.unwrap_or_else(|| "an image".to_owned());
+            (
+                High,
+                Some(format!(
+                    "this host says it came from {is}, the image of the baseline had no stamp"
+                )),
+            )
+        }
+        (_, Some(was), Some(is)) => {
+            let severity = if differs("name") { Critical } else { High };
+            (
+                severity,
+                Some(format!(
+                    "this host says it came from {is}, the baseline is of {was}"
+                )),
+            )
+        }
+        _ if differs("name") || differs("version") => (
+            High,
+            Some("this host says less or more of the image it came from than the baseline".to_owned()),
+        ),
+        _ if differs("os-release") => (
+            High,
+            Some("the host's stamp and its os-release name different images".to_owned()),
+        ),
+        _ => (Medium, None),
+    }
 }
 
 /// Items of a list that were not there before.
@@ -379,6 +435,63 @@ mod tests {
                 "{path} {kind} {fields:?}"
             );
         }
+    }
+
+    #[test]
+    fn another_image_is_told_in_a_sentence() {
+        use ChangeKind::{Added, Modified, Removed};
+        let version = || ("version", Some("1.4"), Some("1.3"));
+        for (kind, fields, wanted, meaning) in [
+            (
+                Modified,
+                vec![("name", Some("web"), Some("db")), version()],
+                Critical,
+                "this host says it came from db 1.3, the baseline is of web 1.4",
+            ),
+            (
+                Modified,
+                vec![version()],
+                High,
+                "this host says it came from version 1.3 of its image, the baseline is of version 1.4 of its image",
+            ),
+            (
+                Removed,
+                vec![("name", Some("web"), None), ("version", Some("1.4"), None)],
+                High,
+                "this host does not say which image it came from, the baseline is of web 1.4",
+            ),
+            (
+                Added,
+                vec![("name", None, Some("web")), ("version", None, Some("1.4"))],
+                High,
+                "this host says it came from web 1.4, the image of the baseline had no stamp",
+            ),
+            (
+                Modified,
+                vec![("os-release", None, Some("db 7"))],
+                High,
+                "the host's stamp and its os-release name different images",
+            ),
+            (
+                Modified,
+                vec![("version", Some("1.4"), None)],
+                High,
+                "this host says less or more of the image it came from than the baseline",
+            ),
+        ] {
+            let judged = judge(&change("image", "image", kind, &fields));
+            assert_eq!(judged, (wanted, Some(meaning.to_owned())), "{fields:?}");
+        }
+        assert_eq!(
+            judge(&change(
+                "image",
+                "image",
+                Modified,
+                &[("purpose", Some("a"), None)]
+            ))
+            .0,
+            Medium
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use super::exit::TABLE;
+use super::stamp::StampArguments;
+use super::verify_image::VerifyImageArguments;
 use crate::scan::Depth;
 use crate::source;
 use crate::trust::gate::{self, Demand, Memory, Rollback};
@@ -44,6 +46,10 @@ pub fn command() -> clap::Command {
 pub(super) enum Command {
     /// Record a baseline of a directory tree
     Record(RecordArguments),
+    /// Write into an image which image it is
+    Stamp(StampArguments),
+    /// Hold an image against a policy before it is published
+    VerifyImage(VerifyImageArguments),
     /// Look at baseline files
     Baseline {
         #[command(subcommand)]
@@ -62,6 +68,8 @@ pub(super) enum SchemaName {
     Baseline,
     /// What tells two baselines, images or roots apart
     Diff,
+    /// The result of an image check
+    ImageCheck,
     /// A report
     Report,
 }
@@ -163,6 +171,7 @@ impl SourceArguments {
             mount: self.mount,
             size_limit,
             digest: false,
+            weak_digests: false,
         }
     }
 }
@@ -213,7 +222,7 @@ impl TrustArguments {
 }
 
 /// A time as in RFC 3339.
-fn time(text: &str) -> Result<String, String> {
+pub(super) fn time(text: &str) -> Result<String, String> {
     match humantime::parse_rfc3339(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(why) => Err(format!("{why}; write it like 2026-11-24T12:00:00Z")),
@@ -258,7 +267,7 @@ impl ScanArguments {
 }
 
 /// A number of workers: each has a thread and buffers, and more than this many helps no disk.
-fn workers(text: &str) -> Result<usize, String> {
+pub(super) fn workers(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=256) => Ok(number),
         _ => Err("it must be a number from 1 to 256".to_owned()),

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Complete, and nothing differs.
+    /// Complete, and nothing differs; an image keeps all rules.
     Clean = 0,
-    /// Complete, and something differs.
+    /// Complete, and something differs; an image breaks a rule.
     Drift = 1,
     /// Nothing is known to differ, but something could not be checked.
     Incomplete = 2,
@@ -31,10 +31,10 @@ impl From<Exit> for ExitCode {
 /// The table for `--help` and the man page.
 pub(super) const TABLE: &str = "\
 Exit codes:
-   0  complete and clean
-   1  drift was found
-   2  nothing is known to differ, but something could not be checked
-   3  drift was found, and something could not be checked
-  64  the command line is wrong
+   0  complete and clean; an image keeps all rules
+   1  drift was found; an image breaks a rule
+   2  nothing is known to be wrong, but something could not be checked
+   3  something is wrong, and something could not be checked
+  64  the command line or a policy is wrong
   65  the baseline or the image is unreadable, invalid or not trusted
   70  internal error, or the report could not be written";

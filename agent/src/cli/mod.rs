@@ -6,6 +6,8 @@ mod baseline;
 mod exit;
 mod progress;
 mod record;
+mod stamp;
+mod verify_image;
 mod voice;
 
 use std::ffi::OsString;
@@ -36,6 +38,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match arguments.command {
         None => audit::run(&arguments.audit),
         Some(Command::Record(arguments)) => record::run(&arguments),
+        Some(Command::Stamp(arguments)) => stamp::run(arguments),
+        Some(Command::VerifyImage(arguments)) => verify_image::run(&arguments),
         Some(Command::Baseline { command }) => baseline::run(&command),
         Some(Command::Schema { name }) => schema(name),
     }
@@ -45,6 +49,7 @@ fn schema(name: SchemaName) -> Exit {
     let text = match name {
         SchemaName::Baseline => baseline_format::schema::baseline(),
         SchemaName::Diff => driftcheck_report::diff::schema(),
+        SchemaName::ImageCheck => baseline_format::schema::image_check(),
         SchemaName::Report => baseline_format::schema::report(),
     };
     tell(&text)

@@ -4,6 +4,7 @@
 
 mod authorized_keys;
 mod groups;
+mod image;
 mod packages;
 mod shadow;
 mod subids;
@@ -42,6 +43,7 @@ pub trait Probe: Sync {
 pub const PROBES: &[&dyn Probe] = &[
     &authorized_keys::AuthorizedKeys,
     &groups::Groups,
+    &image::Image,
     &packages::Packages,
     &shadow::Shadow,
     &subids::Subids,

@@ -97,8 +97,10 @@ fn load(folder: &Path, below: &str, mut tree: MemoryTree) -> MemoryTree {
     tree
 }
 
-/// Files that any of the account probes reads.
-const ACCOUNT_FILES: [&str; 10] = [
+/// Files that probes read.
+const READ_FILES: [&str; 12] = [
+    "/etc/os-release",
+    "/usr/lib/driftcheck/image.json",
     "/etc/passwd",
     "/etc/group",
     "/etc/gshadow",
@@ -116,7 +118,7 @@ proptest! {
     #[test]
     fn any_bytes_give_facts(bytes in prop::collection::vec(any::<u8>(), 0..400), text in "([:#a0,\n+x=!$]|root:|ALL){0,60}") {
         for content in [&bytes[..], text.as_bytes(), &[b"root:x:0:0::/root:/bin/sh\n", text.as_bytes()].concat()] {
-            let tree = ACCOUNT_FILES.iter().fold(MemoryTree::new(), |tree, path| tree.file(path, content));
+            let tree = READ_FILES.iter().fold(MemoryTree::new(), |tree, path| tree.file(path, content));
             for probe in super::PROBES {
                 let mut facts = Facts::default();
                 probe.read(&tree, &mut facts);

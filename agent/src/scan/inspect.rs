@@ -289,6 +289,11 @@ impl<'a> Inspector<'a> {
             self.hashed(algorithm, attributes.size);
             return self.finished(item, facts);
         }
+        if let Some(digest) = image.weak_digest(node, algorithm) {
+            facts.digest = Some(Digest::Other(algorithm, digest));
+            self.hashed(algorithm, attributes.size);
+            return self.finished(item, facts);
+        }
         match image.open(node) {
             Ok(content) => {
                 let content = Content::Image { content, at: 0 };

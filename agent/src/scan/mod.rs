@@ -12,7 +12,7 @@ mod image_walk;
 mod inspect;
 pub(crate) mod lanes;
 mod pool;
-mod scope;
+pub(crate) mod scope;
 mod stream;
 mod walk;
 

@@ -300,7 +300,8 @@ impl std::fmt::Display for BadGlob {
 
 impl std::error::Error for BadGlob {}
 
-fn glob(text: &str) -> Result<globset::Glob, BadGlob> {
+/// A glob over paths: `*` within a component, `**` across.
+pub(crate) fn glob(text: &str) -> Result<globset::Glob, BadGlob> {
     if !text.starts_with('/') && !text.starts_with("**") {
         let why = format!("it does not start with `/`; write `/{text}` or `**/{text}`");
         return Err(BadGlob {

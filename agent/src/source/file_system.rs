@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::Read;
 
+use crate::scan::Algorithm;
 use crate::sys::Kind;
 
 /// Names one file, directory or other node of a file system, however many names it has: an inode's number.
@@ -40,6 +41,11 @@ pub trait FileSystem: Send + Sync {
 
     /// SHA-256 of a regular file's content, where that is known already because the content went by once.
     fn digest(&self, _node: Node) -> Option<[u8; 32]> {
+        None
+    }
+
+    /// The same by another algorithm.
+    fn weak_digest(&self, _node: Node, _algorithm: Algorithm) -> Option<Vec<u8>> {
         None
     }
 

@@ -73,6 +73,8 @@ pub struct Options {
     pub mount: bool,
     /// Content longer than this is not read. Bytes.
     pub size_limit: u64,
+    /// Whether contents are compared with what packages declare, some of which declare MD5 or SHA-1 alone.
+    pub weak_digests: bool,
     /// Whether the digest of the image is wanted, also where finding it out costs another reading of the file.
     pub digest: bool,
 }

@@ -205,6 +205,7 @@ impl Opening<'_> {
         archive::Options {
             keep: &probes::may_read,
             size_limit: self.options.size_limit,
+            weak: self.options.weak_digests,
         }
     }
 

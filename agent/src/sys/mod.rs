@@ -15,6 +15,7 @@ mod metadata;
 mod mounts;
 mod open;
 mod read;
+mod write;
 mod xattr;
 
 pub use clone::PrivateView;
@@ -24,6 +25,7 @@ pub use metadata::{Identity, Metadata, State};
 pub use mounts::{Mount, Mounts};
 pub use open::{Directory, Handle, Names, Opened, open_root, path_of};
 pub use read::{Content, Readable};
+pub use write::{Look, Place, is_same, make_directory, open_below, real_place, replace_file};
 pub use xattr::Xattrs;
 
 use rustix::io::Errno;

@@ -13,7 +13,7 @@ use crate::tree::Tree;
 
 /// Everything that is declared below one root.
 #[derive(Debug, Default)]
-pub(super) struct Declared {
+pub(crate) struct Declared {
     /// Sorted by path; one element a path.
     files: Vec<Declaration>,
     /// Names of packages, as `deb/coreutils:amd64`.
@@ -23,23 +23,23 @@ pub(super) struct Declared {
     /// Which package managers were found.
     ecosystems: Vec<Ecosystem>,
     /// Paths that dpkg was told not to install.
-    pub(super) excludes: PathExcludes,
+    pub(crate) excludes: PathExcludes,
     /// What could not be read or understood: the key it concerns and why.
-    pub(super) trouble: Vec<(Vec<u8>, String)>,
+    pub(crate) trouble: Vec<(Vec<u8>, String)>,
 }
 
 /// One path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Declaration {
-    pub(super) path: Vec<u8>,
-    pub(super) file: DeclaredFile,
+pub(crate) struct Declaration {
+    pub(crate) path: Vec<u8>,
+    pub(crate) file: DeclaredFile,
     /// Digests that other packages declare for the same path; any of them will do.
-    pub(super) others: Vec<String>,
+    pub(crate) others: Vec<String>,
 }
 
 impl Declared {
     /// Reads every package database below the root.
-    pub(super) fn read(tree: &dyn Tree) -> Self {
+    pub(crate) fn read(tree: &dyn Tree) -> Self {
         let mut declared = Self {
             excludes: PathExcludes::read(tree),
             ..Self::default()
@@ -147,16 +147,16 @@ impl Declared {
         self.ghosts.sort();
     }
 
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.files.len()
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.files.is_empty() && self.packages.is_empty()
     }
 
     /// What is declared for a path.
-    pub(super) fn get(&self, path: &[u8]) -> Option<&Declaration> {
+    pub(crate) fn get(&self, path: &[u8]) -> Option<&Declaration> {
         let at = self
             .files
             .binary_search_by(|known| compare_key_bytes(&known.path, path))
@@ -165,13 +165,19 @@ impl Declared {
     }
 
     /// The digest to compute of a path's content.
-    pub(super) fn algorithm(&self, path: &[u8]) -> Algorithm {
+    pub(crate) fn algorithm(&self, path: &[u8]) -> Algorithm {
         let digest = self.get(path).and_then(|known| known.file.digest.as_deref());
         digest.and_then(Algorithm::of).unwrap_or(Algorithm::None)
     }
 
+    /// Whether any digest is of another algorithm than this one.
+    pub(crate) fn has_other_than(&self, algorithm: Algorithm) -> bool {
+        let digests = self.files.iter().filter_map(|known| known.file.digest.as_deref());
+        digests.filter_map(Algorithm::of).any(|other| other != algorithm)
+    }
+
     /// The package that owns a path, also one that it has not installed.
-    pub(super) fn owner(&self, path: &[u8]) -> Option<&str> {
+    pub(crate) fn owner(&self, path: &[u8]) -> Option<&str> {
         let package = match self.get(path) {
             Some(known) => known.file.package,
             None => {
@@ -186,7 +192,7 @@ impl Declared {
     }
 
     /// How far the reference can be trusted.
-    pub(super) fn trust(&self) -> Vec<String> {
+    pub(crate) fn trust(&self) -> Vec<String> {
         let mut said = vec![
             "only files are compared: packages declare no users, passwords, sudo rules or keys; a recorded baseline \
              covers those"
@@ -283,7 +289,7 @@ impl Declaration {
     }
 
     /// How it is verified, in the report's coverage.
-    pub(super) fn method(&self) -> &'static str {
+    pub(crate) fn method(&self) -> &'static str {
         let algorithm = self.file.digest.as_deref().and_then(Algorithm::of);
         match algorithm {
             Some(algorithm) => algorithm.label(),
@@ -372,14 +378,14 @@ impl Places<'_> {
 
 /// The declarations as a reference.
 #[derive(Debug)]
-pub(super) struct DeclaredStream<'a> {
+pub(crate) struct DeclaredStream<'a> {
     declared: &'a Declared,
     at: usize,
     line: Vec<u8>,
 }
 
 impl<'a> DeclaredStream<'a> {
-    pub(super) fn new(declared: &'a Declared) -> Self {
+    pub(crate) fn new(declared: &'a Declared) -> Self {
         let mut stream = Self {
             declared,
             at: 0,

@@ -9,11 +9,11 @@ const LIMIT: u64 = 1 << 20;
 
 /// `path-exclude` and `path-include` rules; the last one that matches decides.
 #[derive(Debug, Default)]
-pub(super) struct PathExcludes(Vec<(bool, GlobMatcher)>);
+pub(crate) struct PathExcludes(Vec<(bool, GlobMatcher)>);
 
 impl PathExcludes {
     /// Reads dpkg's configuration. What cannot be read excuses nothing.
-    pub(super) fn read(tree: &dyn Tree) -> Self {
+    pub(crate) fn read(tree: &dyn Tree) -> Self {
         let mut rules = Vec::new();
         let directory = b"/etc/dpkg/dpkg.cfg.d";
         let mut files = vec![b"/etc/dpkg/dpkg.cfg".to_vec()];
@@ -41,7 +41,7 @@ impl PathExcludes {
     }
 
     /// Whether dpkg was told not to install `path`.
-    pub(super) fn excuse(&self, path: &[u8]) -> bool {
+    pub(crate) fn excuse(&self, path: &[u8]) -> bool {
         let path = crate::host::as_path(path);
         self.0
             .iter()

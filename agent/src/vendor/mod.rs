@@ -4,8 +4,8 @@
 //! modes, owners and links, as far as each of them does, and only what is declared is compared. What no package
 //! declares is told where it matters: code and units in system directories, setid files anywhere.
 
-mod declared;
-mod excuses;
+pub(crate) mod declared;
+pub(crate) mod excuses;
 mod findings;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use baseline_format::{Line, OsText, ReadError};
 
 use crate::audit::{Collected, Failure, Outcome, Settings, finish};
 use crate::scan::{Algorithm, FILES, Observer, Plan, Progress, Scope, Stop};
-use crate::source::{ScanSettings, Source};
+use crate::source::{self, ScanSettings, Source};
 use declared::{Declared, DeclaredStream};
 use findings::VendorFindings;
 
@@ -27,7 +27,11 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
     if let Some(name) = settings.sections.iter().find(|name| *name != FILES) {
         return Err(Failure::VendorSection(name.clone()));
     }
-    let source = Source::open(&settings.root, &settings.source).map_err(Failure::Source)?;
+    let options = source::Options {
+        weak_digests: true,
+        ..settings.source.clone()
+    };
+    let source = Source::open(&settings.root, &options).map_err(Failure::Source)?;
     let tree = source.tree();
     let declared = Declared::read(tree);
     if declared.is_empty() && declared.trouble.is_empty() {
@@ -91,9 +95,10 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
 }
 
 /// Content is read where a package declares a digest, by that digest's algorithm.
-struct VendorPlan<'a> {
-    declared: &'a Declared,
-    size_limit: u64,
+pub(crate) struct VendorPlan<'a> {
+    pub(crate) declared: &'a Declared,
+    /// Content longer than this is not read. Bytes.
+    pub(crate) size_limit: u64,
 }
 
 impl Plan for VendorPlan<'_> {

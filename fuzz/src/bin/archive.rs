@@ -26,6 +26,7 @@ pub(crate) fn run(data: &[u8]) {
     let options = Options {
         keep: &|path, _| path.len().is_multiple_of(2),
         size_limit: 1 << 20,
+        weak: false,
     };
     if let Ok(archive) = Archive::read(Box::new(InMemory(layers)), rules, &options) {
         check(&archive);

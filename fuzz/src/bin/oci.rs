@@ -21,6 +21,7 @@ pub(crate) fn run(data: &[u8]) {
         archive: archive::Options {
             keep: &|_, _| false,
             size_limit: 1 << 20,
+            weak: false,
         },
     };
     if let Ok(Some(images)) = oci::look_into(&file) {

@@ -15,11 +15,19 @@ const SENTENCES: usize = 20;
 
 pub(super) fn write(head: &Report, page: &mut Page<'_>) -> io::Result<()> {
     let host = &head.host;
-    let about: Vec<&str> = [&host.name, &host.os]
+    let mut about: Vec<String> = [&host.name, &host.os]
         .into_iter()
         .flatten()
-        .map(OsText::as_str)
+        .map(OsText::to_string)
         .collect();
+    if let Some(image) = &host.image {
+        let words: Vec<&str> = [&image.name, &image.version]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        about.push(format!("image {}", plain(&words.join(" "))));
+    }
     let about = if about.is_empty() {
         String::new()
     } else {

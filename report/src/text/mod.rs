@@ -14,6 +14,7 @@ mod diff;
 mod fields;
 mod findings;
 mod head;
+mod image_check;
 mod inventory;
 mod page;
 mod related;
@@ -27,6 +28,7 @@ use baseline_format::report::{Drift, Report};
 
 use crate::{require_all, statement};
 use findings::Findings;
+pub use image_check::write_image_check_text;
 use page::{Ink, Page};
 
 /// Columns of the last line at most. It is never broken, so that the last line is the verdict; no statement that

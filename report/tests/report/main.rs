@@ -2,5 +2,6 @@
 
 mod diff;
 mod golden;
+mod image_check;
 mod properties;
 mod samples;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use baseline_format::header::Image;
 use baseline_format::report::{
-    Baseline, BaselineKind, ChangeKind, Coverage, Drift, FieldChange, Host, Report, Severity, Skipped, Tool,
-    Unseen,
+    Baseline, BaselineKind, ChangeKind, Coverage, Drift, FieldChange, Host, HostImage, Report, Severity,
+    Skipped, Tool, Unseen,
 };
 use baseline_format::{OsText, Value};
 use driftcheck_report::{Colour, TextStyle, statement, write_json, write_text};
@@ -129,12 +129,14 @@ fn any_report() -> impl Strategy<Value = Report> {
         option::of(os_text()),
         option::of(os_text()),
         option::of(os_text()),
+        option::of((option::of(hostile()), option::of(hostile()))),
     )
-        .prop_map(|(root, name, machine_id, os)| Host {
+        .prop_map(|(root, name, machine_id, os, image)| Host {
             root,
             name,
             machine_id,
             os,
+            image: image.map(|(name, version)| HostImage { name, version }),
         });
     let image = (
         option::of(hostile()),

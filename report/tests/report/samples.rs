@@ -33,6 +33,7 @@ pub(crate) fn report(coverage: Vec<Coverage>, mut drifts: Vec<Drift>) -> Report 
             name: Some("web-17".into()),
             machine_id: None,
             os: Some("debian 12".into()),
+            image: None,
         },
         baseline: Baseline {
             kind: BaselineKind::File,

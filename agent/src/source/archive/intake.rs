@@ -8,6 +8,7 @@ use super::Options;
 use super::path::split;
 use super::store::{Part, Store};
 use super::tree::{Body, ROOT, Stored, Tree};
+use super::weak::{WeakDigests, WeakHasher};
 use crate::scan::lanes::{Hasher, digest_all};
 use crate::source::file_system::Fault;
 use crate::source::tar::{Member, TarReader};
@@ -16,6 +17,7 @@ use crate::source::tar::{Member, TarReader};
 pub(super) struct Intake<'a> {
     tree: &'a mut Tree,
     store: &'a mut Store,
+    weak: Option<&'a mut WeakDigests>,
     options: &'a Options<'a>,
     batch: Batch,
     buffer: Vec<u8>,
@@ -40,10 +42,16 @@ struct Waiting {
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(tree: &'a mut Tree, store: &'a mut Store, options: &'a Options<'a>) -> Self {
+    pub(super) fn new(
+        tree: &'a mut Tree,
+        store: &'a mut Store,
+        weak: Option<&'a mut WeakDigests>,
+        options: &'a Options<'a>,
+    ) -> Self {
         Self {
             tree,
             store,
+            weak,
             options,
             batch: Batch::default(),
             buffer: vec![0; PIECE],
@@ -129,6 +137,9 @@ impl<'a> Intake<'a> {
             if waiting.keep {
                 self.store.keep(*digest, content);
             }
+            if let Some(weak) = &mut self.weak {
+                weak.add(*digest, content);
+            }
         }
         batch.contents.clear();
         batch.waiting.clear();
@@ -136,7 +147,7 @@ impl<'a> Intake<'a> {
 
     fn large(&mut self, inode: u32, size: u64, keep: bool, reader: &mut impl Read) -> Result<(), Fault> {
         let keep = keep.then_some(&mut *self.store);
-        let digest = copy(reader, size, &mut self.buffer, keep)?;
+        let digest = copy(reader, size, &mut self.buffer, keep, self.weak.as_deref_mut())?;
         self.tree.set_digest(inode, digest);
         Ok(())
     }
@@ -148,15 +159,20 @@ pub(super) fn copy(
     size: u64,
     buffer: &mut [u8],
     mut keep: Option<&mut Store>,
+    weak: Option<&mut WeakDigests>,
 ) -> Result<[u8; 32], Fault> {
     let mut hasher = Hasher::new();
     let mut part = Part::default();
+    let mut weak = weak.map(|digests| (digests, WeakHasher::default()));
     let mut left = size;
     while left > 0 {
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let piece = buffer.get_mut(..wanted).unwrap_or_default();
         reader.read_exact(piece).map_err(|why| content_fault(&why))?;
         hasher.update(piece);
+        if let Some((_, hasher)) = &mut weak {
+            hasher.update(piece);
+        }
         if let Some(store) = &mut keep {
             store.add(&mut part, piece);
         }
@@ -165,6 +181,9 @@ pub(super) fn copy(
     let digest = hasher.finish();
     if let Some(store) = keep {
         store.finish(&part, digest);
+    }
+    if let Some((digests, hasher)) = weak {
+        digests.finish(digest, hasher);
     }
     Ok(digest)
 }

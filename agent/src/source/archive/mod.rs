@@ -17,6 +17,7 @@ mod path;
 mod store;
 mod streams;
 mod tree;
+mod weak;
 
 #[cfg(test)]
 pub(in crate::source) mod tests;
@@ -31,6 +32,8 @@ use self::intake::{Intake, PIECE};
 use self::store::Store;
 use self::streams::{OneFile, Pipe};
 use self::tree::{Body, Place, ROOT, Tree};
+use self::weak::WeakDigests;
+use crate::scan::Algorithm;
 use crate::scan::lanes::Hasher;
 use crate::source::bytes::{Bytes, Sequential, Window};
 use crate::source::file_system::{Attributes, Child, Fault, FileSystem, Node};
@@ -47,6 +50,8 @@ pub struct Options<'a> {
     pub keep: &'a dyn Fn(&[u8], u64) -> bool,
     /// Contents of longer files are neither hashed nor kept. Bytes.
     pub size_limit: u64,
+    /// Whether MD5 and SHA-1 are computed as well, which the databases of dpkg and apk declare.
+    pub weak: bool,
 }
 
 impl Options<'_> {
@@ -61,6 +66,7 @@ pub struct Archive {
     streams: Box<dyn Streams>,
     contents: Mutex<Contents>,
     accounts: Accounts,
+    weak: WeakDigests,
     names: u64,
     size_limit: u64,
 }
@@ -87,7 +93,9 @@ impl Archive {
     pub fn read(streams: Box<dyn Streams>, rules: Rules, options: &Options<'_>) -> Result<Self, Fault> {
         let mut tree = Tree::new(rules);
         let mut store = Store::default();
-        let mut intake = Intake::new(&mut tree, &mut store, options);
+        let mut weak = WeakDigests::default();
+        let wanted = options.weak.then_some(&mut weak);
+        let mut intake = Intake::new(&mut tree, &mut store, wanted, options);
         for at in 0..streams.count() {
             take_in(&*streams, at, &mut intake).map_err(|why| named(&streams.name(at), why))?;
         }
@@ -97,6 +105,7 @@ impl Archive {
             streams,
             contents: Mutex::new(Contents { store, passes: 0 }),
             accounts: Accounts::default(),
+            weak,
             names,
             size_limit: options.size_limit,
         };
@@ -170,7 +179,7 @@ impl Archive {
         {
             if let Some((size, digest)) = wanted.remove(&reader.position())
                 && (member.size != size
-                    || intake::copy(&mut reader, size, &mut buffer, Some(store))? != digest)
+                    || intake::copy(&mut reader, size, &mut buffer, Some(store), None)? != digest)
             {
                 return Err(Fault::new(CHANGED));
             }
@@ -324,6 +333,10 @@ impl FileSystem for Archive {
             Body::File(place) => self.tree.digest(place),
             _ => None,
         }
+    }
+
+    fn weak_digest(&self, node: Node, algorithm: Algorithm) -> Option<Vec<u8>> {
+        self.weak.get(&self.digest(node)?, algorithm)
     }
 
     fn expected(&self) -> u64 {

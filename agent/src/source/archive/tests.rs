@@ -78,6 +78,7 @@ pub(in crate::source) fn keep_all() -> Options<'static> {
     Options {
         keep: &|_, _| true,
         size_limit: u64::MAX,
+        weak: false,
     }
 }
 
@@ -85,6 +86,7 @@ fn keep_none() -> Options<'static> {
     Options {
         keep: &|_, _| false,
         size_limit: u64::MAX,
+        weak: false,
     }
 }
 
@@ -282,6 +284,7 @@ fn only_what_is_wanted_is_kept_and_asked_for_by_its_name_in_the_tree() {
     let options = Options {
         keep: &keep,
         size_limit: 100,
+        weak: false,
     };
     let layers = [
         Builder::default()
@@ -423,6 +426,7 @@ fn pipe_is_read_once() {
         let options = Options {
             keep: &|path, _| path == b"kept",
             size_limit: u64::MAX,
+            weak: false,
         };
         let archive = Archive::from_pipe(Box::new(io::Cursor::new(archive)), &options).unwrap();
         assert_eq!(content(&archive, "kept").unwrap(), b"k");

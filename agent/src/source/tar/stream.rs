@@ -9,7 +9,7 @@ pub(super) trait Stream: Read {
     /// Bytes read or skipped so far.
     fn position(&self) -> u64;
 
-    /// Passes over `count` bytes. [`io::ErrorKind::UnexpectedEof`] if fewer are there.
+    /// Passes over `count` bytes. [`io::ErrorKind::UnexpectedEof`] if fewer are there, all of which were passed over.
     fn skip(&mut self, count: u64) -> io::Result<()>;
 }
 
@@ -94,6 +94,7 @@ impl Stream for Placed<'_> {
 
     fn skip(&mut self, count: u64) -> io::Result<()> {
         if count > self.left() {
+            self.position += self.left();
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.position += count;
