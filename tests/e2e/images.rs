@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use driftcheck_tests::{Need, Run, Scratch, images, met};
+use driftcheck_tests::{Need, Run, Scratch, Tree, images, met, tool};
 use serde_json::Value;
 
 /// Each image: its name, how it is read besides, and the word in the header.
@@ -182,4 +182,151 @@ fn standard_input_is_a_tar() {
         String::from_utf8(shown.stdout).unwrap()
     };
     assert_eq!(entries(&file), entries(&piped));
+}
+
+#[test]
+fn the_gate_finds_the_same_in_every_image() {
+    if !met(&[Need::Images]) {
+        return;
+    }
+    let check = |name: &str| {
+        let ran = Run::new(["verify-image", "--format", "json"])
+            .and([images().join(name)])
+            .run();
+        assert_eq!(ran.code, 1, "{name}: {}", ran.stderr);
+        let check: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        (
+            check["findings"].clone(),
+            check["rules"].clone(),
+            check["image"].clone(),
+        )
+    };
+    let (findings, rules, _) = check("root");
+    let found = findings.to_string();
+    for planted in ["/opt/odd/setuid", "/opt/odd/able"] {
+        assert!(found.contains(planted), "{planted}: {found}");
+    }
+    for (name, _, kind) in &IMAGES[1..] {
+        let (others, others_rules, image) = check(name);
+        assert_eq!(others, findings, "{name}");
+        assert_eq!(others_rules, rules, "{name}");
+        assert!(image.to_string().contains(kind), "{name}: {image}");
+    }
+}
+
+#[test]
+fn a_cut_image_is_refused_and_leaves_no_baseline() {
+    if !met(&[Need::Images]) {
+        return;
+    }
+    let images = images();
+    let scratch = Scratch::new("images-cut");
+    let baseline = scratch.path().join("baseline");
+    for name in [
+        "root.tar.zst",
+        "oci.tar",
+        "docker.tar",
+        "root.ext4",
+        "disk.raw",
+        "disk.qcow2",
+    ] {
+        let whole = fs::read(images.join(name)).unwrap();
+        let cut = scratch.path().join(name);
+        for part in [whole.len() / 3, whole.len() * 9 / 10] {
+            fs::write(&cut, &whole[..part]).unwrap();
+            let ran = Run::record(&cut, &baseline).run();
+            assert_eq!(ran.code, 65, "{name} at {part}: {}", ran.stderr);
+            assert!(ran.stderr.contains(name), "{name} at {part}: {}", ran.stderr);
+            assert!(!baseline.exists(), "{name} at {part}");
+        }
+        fs::remove_file(&cut).unwrap();
+    }
+}
+
+#[test]
+fn a_changed_layer_is_refused() {
+    if !met(&[Need::Images]) {
+        return;
+    }
+    let images = images();
+    let scratch = Scratch::new("images-flipped");
+    for name in ["oci.tar", "docker.tar"] {
+        let mut bytes = fs::read(images.join(name)).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        let flipped = scratch.path().join(name);
+        fs::write(&flipped, bytes).unwrap();
+        let ran = Run::record(&flipped, &scratch.path().join("baseline")).run();
+        assert_eq!(ran.code, 65, "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_kernel_reads_what_is_not_read_here() {
+    if !met(&[
+        Need::Root,
+        Need::Tool("mkfs.xfs"),
+        Need::Tool("mksquashfs"),
+        Need::Tool("mkfs.erofs"),
+    ]) {
+        return;
+    }
+    let scratch = Scratch::new("images-mounted");
+    let tree = Tree::small(scratch.join("root"));
+    let path = |name: &str| scratch.join(name).into_os_string().into_string().unwrap();
+    let (root, xfs, squashfs, erofs) = (path("root"), path("xfs"), path("squashfs"), path("erofs"));
+    tool("truncate", ["-s", "320M", &xfs]);
+    // A protofile: the whole tree, as mkfs.xfs copies it without a mount.
+    tool(
+        "sh",
+        [
+            "-c",
+            &format!(
+                "mkfs.xfs -q {xfs} && m=$(mktemp -d) && unshare -m sh -c \"mount -o loop {xfs} $m && cp -a {root}/. $m/ && umount $m\" && rmdir $m"
+            ),
+        ],
+    );
+    tool(
+        "mksquashfs",
+        [&root, &squashfs, "-quiet", "-no-progress", "-xattrs"],
+    );
+    tool("mkfs.erofs", ["--quiet", &erofs, &root]);
+    let entries = |source: &str, more: &[&str]| {
+        let baseline = scratch.join("baseline");
+        let ran = Run::record(Path::new(source), &baseline).and(more).run();
+        assert_eq!(ran.code, 0, "{source}: {}", ran.stderr);
+        let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
+            .and([&baseline])
+            .run();
+        let text = String::from_utf8(shown.stdout).unwrap();
+        text.lines()
+            .filter(|line| !line.starts_with('{'))
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let expected = entries(&root, &[]);
+    for image in [&xfs, &squashfs, &erofs] {
+        let ran = Run::record(Path::new(image), &scratch.join("refused")).run();
+        assert_eq!(ran.code, 65, "{}", ran.stderr);
+        assert!(ran.stderr.contains("--mount"), "{}", ran.stderr);
+        assert_eq!(entries(image, &["--mount"]), expected, "{image}");
+    }
+    assert!(tree.path().exists());
+}
+
+#[test]
+fn other_formats_are_refused_with_the_way_out() {
+    if !met(&[Need::Tool("qemu-img")]) {
+        return;
+    }
+    let scratch = Scratch::new("images-others");
+    for (format, extension) in [("vmdk", "vmdk"), ("vpc", "vhd"), ("vhdx", "vhdx"), ("vdi", "vdi")] {
+        let image = scratch.join(format!("disk.{extension}"));
+        let path = image.to_str().unwrap();
+        tool("qemu-img", ["create", "-q", "-f", format, path, "8M"]);
+        let ran = Run::record(&image, &scratch.join("baseline")).run();
+        assert_eq!(ran.code, 65, "{format}: {}", ran.stderr);
+        let way = format!("qemu-img convert -O qcow2 {path} ");
+        assert!(ran.stderr.contains(&way), "{format}: {}", ran.stderr);
+    }
 }

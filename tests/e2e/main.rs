@@ -11,6 +11,7 @@ mod matrix;
 mod no_trace;
 mod output;
 mod packages;
+mod signed;
 mod stamp;
 mod unreadable;
 

@@ -18,7 +18,7 @@ fn an_image_says_which_image_it_is() {
         run.and([tree.path()]).run().expect_code(0)
     };
     let header = || -> Value {
-        let shown = Run::new(["baseline", "show"])
+        let shown = Run::new(["baseline", "show", "--all", "--format", "json"])
             .and([&baseline])
             .run()
             .expect_code(0)

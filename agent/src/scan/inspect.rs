@@ -7,7 +7,7 @@ use super::extended;
 use super::hash::{Algorithm, Digest, Hasher};
 use super::walk::{Batch, Item, What};
 use crate::source::file_system::{FileSystem, Node};
-use crate::sys::{self, Handle, Kind, Metadata, Readable, State, Xattrs, explain};
+use crate::sys::{self, Flags, Handle, Kind, Metadata, Readable, State, Xattrs, explain};
 use baseline_format::Value;
 
 /// Times that a file which changes under the reader is read again.
@@ -52,6 +52,7 @@ pub(super) enum Inspected {
 pub(super) struct Inspector<'a> {
     plan: &'a dyn Plan,
     readable: &'a Readable,
+    flags: Flags,
     xattrs: Xattrs,
     pub(super) tally: Tally,
 }
@@ -88,10 +89,11 @@ impl Tally {
 }
 
 impl<'a> Inspector<'a> {
-    pub(super) fn new(plan: &'a dyn Plan, readable: &'a Readable) -> Self {
+    pub(super) fn new(plan: &'a dyn Plan, readable: &'a Readable, flags: Flags) -> Self {
         Self {
             plan,
             readable,
+            flags,
             xattrs: Xattrs::default(),
             tally: Tally::default(),
         }
@@ -109,7 +111,7 @@ impl<'a> Inspector<'a> {
             What::Directory(directory) => {
                 let mut facts = Facts::blank(Kind::Directory);
                 match directory.metadata() {
-                    Ok(metadata) => facts.metadata = Some(metadata),
+                    Ok(metadata) => facts.metadata = Some(self.own(metadata)),
                     Err(why) => facts.unseen.push(format!("all: {}", explain(why))),
                 }
                 let listed = self
@@ -132,7 +134,7 @@ impl<'a> Inspector<'a> {
                 {
                     let mut facts = Facts::blank(Kind::File);
                     facts.unseen.extend(item.unseen.clone());
-                    facts.metadata = Some(metadata);
+                    facts.metadata = Some(self.own(metadata));
                     return self.inspect_content(item, content, facts, algorithm, metadata.size);
                 }
                 // Whatever stood in the way is met again here, and told.
@@ -170,7 +172,7 @@ impl<'a> Inspector<'a> {
             }
         };
         facts.kind = metadata.kind();
-        facts.metadata = Some(metadata);
+        facts.metadata = Some(self.own(metadata));
         match facts.kind {
             Kind::File => return self.inspect_file(item, handle, facts, algorithm, metadata.size),
             Kind::Link => match handle.read_link() {
@@ -333,6 +335,14 @@ impl<'a> Inspector<'a> {
         Inspected::Done(facts)
     }
 
+    /// What the file is, without what only its file system is.
+    fn own(&self, metadata: Metadata) -> Metadata {
+        Metadata {
+            immutable: metadata.immutable && self.flags == Flags::OfFiles,
+            ..metadata
+        }
+    }
+
     /// Counts a file whose content has been hashed.
     pub(super) fn hashed(&mut self, algorithm: Algorithm, bytes: u64) {
         self.tally.hashed[algorithm as usize] += 1;
@@ -364,7 +374,7 @@ impl<'a> Inspector<'a> {
                 }
             }
             if content.is_unchanged(&before) {
-                facts.metadata = Some(before);
+                facts.metadata = Some(self.own(before));
                 facts.digest = Some(hasher.finish());
                 return self.hashed(algorithm, content.position());
             }

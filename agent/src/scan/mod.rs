@@ -31,7 +31,7 @@ pub use pool::Depth;
 pub use scope::{BadGlob, Judgement, Rule, Scope};
 
 use crate::source::file_system::FileSystem;
-use crate::sys::{Directory, Mounts, PrivateView, Readable, explain};
+use crate::sys::{Directory, Flags, Mounts, PrivateView, Readable, explain};
 
 /// What says which path comes next.
 enum Walker {
@@ -44,6 +44,13 @@ impl Walker {
         match self {
             Self::Live(walk) => walk.fill(batch),
             Self::Image(walk) => walk.fill(batch),
+        }
+    }
+
+    const fn flags(&self) -> Flags {
+        match self {
+            Self::Live(walk) => walk.flags,
+            Self::Image(_) => Flags::OfFiles,
         }
     }
 

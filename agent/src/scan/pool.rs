@@ -22,7 +22,7 @@ use super::lanes;
 use super::stream::Stream;
 use super::walk::Batch;
 use super::{Observer, Scanned, Settings, Stop, Tally, Walker};
-use crate::sys::{Readable, thread_cpu_nanos};
+use crate::sys::{Flags, Readable, thread_cpu_nanos};
 
 /// Batches that may be under way. Bounds memory, and how far the others can run ahead of one huge file.
 const WINDOW: u64 = 96;
@@ -68,6 +68,7 @@ pub(super) fn run(
         settings.depth.threads.max(1)
     };
     let shared = Shared {
+        flags: walk.flags(),
         walk: Mutex::new(Source { walk, next: 0 }),
         queue: Mutex::new(Queue::default()),
         changed: Condvar::new(),
@@ -119,6 +120,7 @@ pub(super) fn run(
 }
 
 struct Shared<'a> {
+    flags: Flags,
     walk: Mutex<Source>,
     queue: Mutex<Queue>,
     /// For workers at work that have nothing to do.
@@ -221,7 +223,7 @@ impl<'a> Worker<'a> {
     fn new(shared: &'a Shared<'a>, readable: &'a Readable, number: usize) -> Self {
         Self {
             shared,
-            inspector: Inspector::new(shared.settings.plan, readable),
+            inspector: Inspector::new(shared.settings.plan, readable, shared.flags),
             number,
             arena: Vec::new(),
             small: Vec::new(),

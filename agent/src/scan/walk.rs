@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::scope::{Judgement, Scope};
 use crate::source::file_system::{FileSystem, Node};
-use crate::sys::{Directory, Identity, Kind, Mounts, Names, Opened, explain};
+use crate::sys::{Directory, Flags, Identity, Kind, Mounts, Names, Opened, explain};
 
 /// Items a batch may have. Small, so that few results wait for the slowest of them.
 pub(super) const BATCH: usize = 32;
@@ -26,6 +26,7 @@ pub(super) struct Walk {
     live: Option<Directory>,
     mounts: Mounts,
     scope: Arc<Scope>,
+    pub(super) flags: Flags,
     pub(super) tally: WalkTally,
 }
 
@@ -126,6 +127,7 @@ impl Walk {
         Self {
             frames: Vec::new(),
             path: Vec::new(),
+            flags: root.flags(),
             root: Some(root),
             live,
             mounts,

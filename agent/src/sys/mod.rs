@@ -23,7 +23,7 @@ pub use kind::Kind;
 pub use loop_device::{DetachedMount, MountFailure, MountRequest};
 pub use metadata::{Identity, Metadata, State};
 pub use mounts::{Mount, Mounts};
-pub use open::{Directory, Handle, Names, Opened, open_root, path_of};
+pub use open::{Directory, Flags, Handle, Names, Opened, open_root, path_of};
 pub use read::{Content, Readable};
 pub use write::{Look, Place, is_same, make_directory, open_below, real_place, replace_file};
 pub use xattr::Xattrs;

@@ -32,6 +32,18 @@ pub(super) enum View {
     Private,
 }
 
+/// What inode flags are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flags {
+    /// Each file's own.
+    OfFiles,
+    /// All files are called immutable because nothing on the file system can change.
+    OfFileSystem,
+}
+
+/// The kernel calls every file of erofs immutable (`erofs_getattr`). From linux/magic.h.
+const EROFS_MAGIC: rustix::fs::FsWord = 0xE0F5_E1E2;
+
 /// What a name turned out to be when it was opened as a directory.
 #[derive(Debug)]
 pub enum Opened {
@@ -118,6 +130,15 @@ impl Directory {
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Some(openat2(&self.fd, name, flags, Mode::empty(), BELOW).map(Content::without_atime))
+    }
+
+    /// What inode flags on this file system are about.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        match rustix::fs::fstatfs(&self.fd) {
+            Ok(system) if system.f_type == EROFS_MAGIC => Flags::OfFileSystem,
+            _ => Flags::OfFiles,
+        }
     }
 
     /// What the directory itself is.
