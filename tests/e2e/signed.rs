@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use driftcheck_tests::{Ran, Run, Scratch, Tree};
+use driftcheck_tests::{Need, Ran, Run, Scratch, Tree, met, tool};
 use serde_json::Value;
 
 /// A builder's key, a host's trust directory with its public half, and a signed baseline of a small root.
@@ -239,4 +239,36 @@ fn an_older_baseline_is_refused_unless_forced() {
     );
     // That did not lower the mark.
     refused(&signed.audit(&signed.baseline, &[]), "older");
+}
+
+#[test]
+fn the_result_of_the_gate_is_signed_as_openssl_verifies_it() {
+    if !met(&[Need::Tool("openssl"), Need::Tool("python3")]) {
+        return;
+    }
+    let signed = Signed::new("signed-gate");
+    let file = |name: &str| signed.scratch.join(name).into_os_string().into_string().unwrap();
+    let (key, attestation) = (file("builders"), file("web.intoto.jsonl"));
+    let ran = Run::new(["verify-image", "--attestation", &attestation, "--key", &key])
+        .and([signed.tree.path()])
+        .run();
+    assert!(matches!(ran.code, 0 | 1), "{}", ran.stderr);
+    // DSSE's pre-authentication encoding, and the bare signature.
+    let unpack = "
+import base64, json, sys
+envelope = json.loads(open(sys.argv[1]).read())
+payload = base64.b64decode(envelope['payload'])
+kind = envelope['payloadType'].encode()
+open(sys.argv[2], 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(payload), payload))
+open(sys.argv[3], 'wb').write(base64.b64decode(envelope['signatures'][0]['sig']))
+print(json.loads(payload)['predicateType'])
+";
+    let (pae, sig) = (file("pae"), file("sig"));
+    let kind = tool("python3", ["-c", unpack, &attestation, &pae, &sig]);
+    assert_eq!(kind.trim(), "https://in-toto.io/attestation/test-result/v0.1");
+    let public = file("builders.pub");
+    let verify = [
+        "pkeyutl", "-verify", "-pubin", "-inkey", &public, "-rawin", "-in", &pae, "-sigfile", &sig,
+    ];
+    assert!(tool("openssl", verify).contains("Verified Successfully"));
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
 
 use baseline_format::image_check::{ImageCheck, ImageVerdict};
 use clap::Args;
@@ -16,6 +17,8 @@ use crate::gate::{self, Failure, attestation};
 use crate::output::Output;
 use crate::scan::{Depth, Progress};
 use crate::source::SourceError;
+use crate::trust::key::PrivateKey;
+use crate::trust::sign::envelope;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyImageArguments {
@@ -34,9 +37,12 @@ pub(super) struct VerifyImageArguments {
     /// Where to write the result, instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<OsString>,
-    /// Also write the result as an in-toto statement (test-result), to be signed
+    /// Also write the result as an in-toto statement (test-result)
     #[arg(long, value_name = "FILE")]
     attestation: Option<OsString>,
+    /// Sign the attestation with this private key: it is then a DSSE envelope
+    #[arg(long, value_name = "FILE", requires = "attestation")]
+    key: Option<PathBuf>,
     /// Findings to list of each rule in the text; 0: all
     #[arg(long, value_name = "N", default_value_t = 40)]
     list: usize,
@@ -57,6 +63,11 @@ pub(super) struct VerifyImageArguments {
 pub(super) fn run(arguments: &VerifyImageArguments) -> Exit {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let own = [&arguments.output, &arguments.attestation];
+    // Whether the key can be used is known before the image is looked at.
+    let key = match arguments.key.as_deref().map(PrivateKey::load).transpose() {
+        Ok(key) => key,
+        Err(why) => return complain(&why.to_string(), Exit::Usage),
+    };
     let settings = gate::Settings {
         image: arguments.image.as_bytes().to_vec(),
         source: arguments.source.options(arguments.max_file_size),
@@ -92,7 +103,7 @@ pub(super) fn run(arguments: &VerifyImageArguments) -> Exit {
         }
     };
     if let Some(path) = &arguments.attestation
-        && let Err(why) = write_attestation(&check, path)
+        && let Err(why) = write_attestation(&check, key.as_ref(), path)
     {
         let place = path.to_string_lossy();
         return complain(
@@ -116,9 +127,14 @@ pub(super) fn run(arguments: &VerifyImageArguments) -> Exit {
     }
 }
 
-fn write_attestation(check: &ImageCheck, path: &OsString) -> io::Result<()> {
+fn write_attestation(check: &ImageCheck, key: Option<&PrivateKey>, path: &OsString) -> io::Result<()> {
+    let statement = attestation::statement(check);
+    let written = match key {
+        Some(key) => envelope(&statement, key).map_err(io::Error::other)?.into_bytes(),
+        None => statement,
+    };
     let mut output = Output::create(path.as_bytes())?;
-    output.write_all(&attestation::statement(check))?;
+    output.write_all(&written)?;
     output.commit()
 }
 

@@ -121,17 +121,7 @@ fn add(
         .map_err(|why| fault(why.to_string()))?
         .to_payload()
         .map_err(|why| fault(why.to_string()))?;
-    let signed = pae(PAYLOAD_TYPE, &payload);
-    let signature = key.sign(&signed);
-    let public = key.public()?;
-    // A signature that a faulty machine got wrong can give the key away.
-    if !public.verifies(&signed, &signature) {
-        return Err(fault("the signature that was made does not verify".to_owned()));
-    }
-    let added = Signature {
-        keyid: Some(public.id()),
-        sig: BASE64.encode(&signature),
-    };
+    let added = over(&payload, key).map_err(|why| fault(why.0))?;
     known
         .add(PAYLOAD_TYPE, &BASE64.encode(&payload), added)
         .map_err(|why| fault(format!("no room for another signature: {why}")))?;
@@ -139,9 +129,32 @@ fn add(
         file: path.to_path_buf(),
         digest: sealed.end.digest.clone(),
         issued,
-        key: public.id(),
+        key: key.public()?.id(),
     };
     Ok((told, known))
+}
+
+/// The envelope of any other in-toto statement, as one line of JSON.
+pub fn envelope(statement: &[u8], key: &PrivateKey) -> Result<String, Fault> {
+    let mut envelopes = Envelopes::default();
+    envelopes
+        .add(PAYLOAD_TYPE, &BASE64.encode(statement), over(statement, key)?)
+        .map_err(|why| Fault::new(why.to_string()))?;
+    Ok(envelopes.to_text())
+}
+
+fn over(payload: &[u8], key: &PrivateKey) -> Result<Signature, Fault> {
+    let signed = pae(PAYLOAD_TYPE, payload);
+    let signature = key.sign(&signed);
+    let public = key.public()?;
+    // A signature that a faulty machine got wrong can give the key away.
+    if !public.verifies(&signed, &signature) {
+        return Err(Fault::new("the signature that was made does not verify"));
+    }
+    Ok(Signature {
+        keyid: Some(public.id()),
+        sig: BASE64.encode(&signature),
+    })
 }
 
 /// Cuts what was written so far to `length` bytes, and goes on there.
