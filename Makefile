@@ -37,6 +37,7 @@ end-to-end:
 
 bench:
 	bench/run.sh
+	bench/run.sh images
 
 man:
 	UPDATE_GOLDEN=1 $(CARGO) test --locked -p driftcheck --test man_page

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures everything that docs/performance.md tells: warm and cold, CPU time, memory, sizes. usage: run.sh [TREE...]
+# Measures everything that docs/performance.md tells: warm and cold, CPU time, memory, sizes. usage: run.sh [TREE...] | run.sh images
 # Takes about half an hour and 17 GB below the cache directory. Best on a machine that does nothing else.
 set -euo pipefail
 
@@ -13,11 +13,16 @@ trees=("$@")
 (cd "$top" && cargo build --release --locked -p driftcheck)
 "$bench/floor/build.sh"
 "$bench/peers.sh" setup
-"$bench/trees.sh" build "${trees[@]}"
+[ "${trees[*]}" = images ] || "$bench/trees.sh" build "${trees[@]}"
 mkdir -p "$results"
 
 measure() { "$bench/measure.py" run --set driftcheck="$top/target/release/driftcheck" "$@"; }
 
+if [ "${trees[*]}" = images ]; then
+    "$bench/images.sh" build
+    measure --plan "$bench/images.toml" --tree "$("$bench/images.sh" path)" --runs 3 --json "$results/images.json"
+    exit 0
+fi
 for tree in "${trees[@]}"; do
     echo "== $tree, warm"
     measure --tree "$tree" --runs 5 --warm-limit 256 --json "$results/$tree-warm.json"

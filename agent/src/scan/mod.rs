@@ -13,6 +13,7 @@ mod inspect;
 pub(crate) mod lanes;
 mod pool;
 pub(crate) mod scope;
+mod sink;
 mod stream;
 mod walk;
 

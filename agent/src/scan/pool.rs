@@ -12,16 +12,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use baseline_format::Line;
-
 use super::content::Content;
-use super::encode::{Group, HardLinks, encode, is_linked};
+use super::encode::{encode, is_linked};
 use super::hash::{Algorithm, Digest, Hasher};
 use super::inspect::{Facts, Inspected, Inspector};
 use super::lanes;
+use super::sink::{Encoded, Piece, Sink};
 use super::stream::Stream;
 use super::walk::Batch;
-use super::{Observer, Scanned, Settings, Stop, Tally, Walker};
+use super::{Observer, Scanned, Settings, Tally, Walker};
 use crate::sys::{Flags, Readable, thread_cpu_nanos};
 
 /// Batches that may be under way. Bounds memory, and how far the others can run ahead of one huge file.
@@ -74,12 +73,7 @@ pub(super) fn run(
         changed: Condvar::new(),
         parked: Condvar::new(),
         ready: Mutex::new(Ready::default()),
-        sink: Mutex::new(Sink {
-            observer,
-            links: HardLinks::default(),
-            line: Vec::new(),
-            path: Vec::new(),
-        }),
+        sink: Mutex::new(Sink::new(observer)),
         active: AtomicUsize::new(start),
         load: Load::default(),
         settings,
@@ -173,26 +167,6 @@ struct Ready {
     batches: BTreeMap<u64, Encoded>,
     next: u64,
     feeding: bool,
-}
-
-/// A finished batch: text, and where in it the entries are.
-#[derive(Default)]
-struct Encoded {
-    text: Vec<u8>,
-    pieces: Vec<Piece>,
-}
-
-enum Piece {
-    Line(Range<usize>),
-    /// Which file it is a further name of is only known in order.
-    Linked(Vec<u8>, Box<Facts>),
-}
-
-struct Sink<'a> {
-    observer: &'a mut dyn Observer,
-    links: HardLinks,
-    line: Vec<u8>,
-    path: Vec<u8>,
 }
 
 /// How busy the workers are, in nanoseconds since the last look.
@@ -576,47 +550,6 @@ impl Shared<'_> {
             self.parked.notify_all();
         }
         drop(queue);
-    }
-}
-
-impl Sink<'_> {
-    fn feed(&mut self, encoded: &Encoded, settings: &Settings<'_>) -> Result<(), Stop> {
-        let text = std::str::from_utf8(&encoded.text).map_err(|_| Stop)?;
-        for piece in &encoded.pieces {
-            match piece {
-                Piece::Line(place) => {
-                    let line = Line::trusted(&text[place.clone()]).ok_or(Stop)?;
-                    self.observer.entry(&line)?;
-                }
-                Piece::Linked(path, facts) => {
-                    self.line.clear();
-                    let group = facts.metadata.map(|m| self.links.name(m.identity, m.links, path));
-                    match group {
-                        Some(Group::Same(first)) => {
-                            self.path = first;
-                            encode(path, facts, Some(&self.path), &settings.owners, &mut self.line);
-                        }
-                        Some(Group::Unknown) => self.encode_unknown(path, facts, settings),
-                        _ => encode(path, facts, None, &settings.owners, &mut self.line),
-                    }
-                    let line = std::str::from_utf8(&self.line)
-                        .ok()
-                        .and_then(Line::trusted)
-                        .ok_or(Stop)?;
-                    self.observer.entry(&line)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn encode_unknown(&mut self, path: &[u8], facts: &Facts, settings: &Settings<'_>) {
-        let mut line = Vec::new();
-        encode(path, facts, None, &settings.owners, &mut line);
-        if let Some(parsed) = std::str::from_utf8(&line).ok().and_then(Line::trusted) {
-            let why = "too many files with several names to remember the first name of each";
-            parsed.to_entry().unseen("hardlink", why).encode(&mut self.line);
-        }
     }
 }
 
