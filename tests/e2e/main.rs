@@ -1,6 +1,7 @@
 //! End-to-end tests: the real program, on roots made for the purpose.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod baselines;
 mod canonical;
 mod falsely_clean;
 mod gate;

