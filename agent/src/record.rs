@@ -94,6 +94,7 @@ pub fn record<W: Write + Send>(
             digest: true,
             ..settings.source.clone()
         },
+        progress,
     )
     .map_err(Failure::Source)?;
     let header = Header {

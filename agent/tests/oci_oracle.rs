@@ -101,6 +101,7 @@ fn keep_all() -> archive::Options<'static> {
         keep: &|_, _| true,
         size_limit: u64::MAX,
         weak: false,
+        progress: None,
     }
 }
 
@@ -109,6 +110,7 @@ fn keep_none() -> archive::Options<'static> {
         keep: &|_, _| false,
         size_limit: u64::MAX,
         weak: false,
+        progress: None,
     }
 }
 

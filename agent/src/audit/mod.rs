@@ -100,7 +100,7 @@ pub fn against_file(path: &[u8], settings: &Settings, progress: &Progress) -> Re
         Stated::All => (Attributes::All, HashMap::new()),
         Stated::Declared => (Attributes::Declared, digests_of(path).map_err(unusable)?),
     };
-    let source = Source::open(&settings.root, &settings.source).map_err(Failure::Source)?;
+    let source = Source::open(&settings.root, &settings.source, progress).map_err(Failure::Source)?;
     let known = |name: &str| name == FILES || PROBES.iter().any(|probe| probe.section() == name);
     check_sections(&settings.sections, |name| {
         known(name) || header.sections.iter().any(|s| s.name == name)

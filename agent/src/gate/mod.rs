@@ -72,7 +72,7 @@ fn check(policy: Policy, settings: &Settings, progress: &Progress) -> Result<Ima
         weak_digests: true,
         ..settings.source.clone()
     };
-    let source = Source::open(&settings.image, &options).map_err(Failure::Source)?;
+    let source = Source::open(&settings.image, &options, progress).map_err(Failure::Source)?;
     let tree = source.tree();
     let asks = |test: fn(&Test) -> bool| policy.rules.iter().any(|rule| test(&rule.test));
     let declared = if asks(Test::needs_declarations) {

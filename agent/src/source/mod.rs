@@ -110,8 +110,8 @@ impl Kind {
 
 impl Source {
     /// Opens what is found at `path` of this machine; `-` is a tar archive from standard input.
-    pub fn open(path: &[u8], options: &Options) -> Result<Self, SourceError> {
-        let mut source = opening::open(path, options)?;
+    pub fn open(path: &[u8], options: &Options, progress: &Progress) -> Result<Self, SourceError> {
+        let mut source = opening::open(path, options, progress)?;
         source.name = OsText::new(path);
         Ok(source)
     }
@@ -173,6 +173,8 @@ impl Source {
             Reading::Directory(tree) | Reading::Mounted(tree, _) => tree.inodes_in_use(),
             Reading::Image(image, _) => image.expected(),
         };
+        // An archive was counted when it went by; now its entries are told.
+        settings.progress.entries.store(0, Ordering::Relaxed);
         settings.progress.expected.store(expected, Ordering::Relaxed);
         match &self.reading {
             Reading::Directory(tree) | Reading::Mounted(tree, _) => {

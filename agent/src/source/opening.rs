@@ -23,13 +23,15 @@ use super::oci;
 use super::{Kind, Options, Source, SourceError};
 use crate::host;
 use crate::probes;
+use crate::scan::Progress;
 use crate::tree::LiveTree;
 
 /// Opens what is found at `path` of this machine; `-` is a tar archive from standard input.
-pub(super) fn open(path: &[u8], options: &Options) -> Result<Source, SourceError> {
+pub(super) fn open(path: &[u8], options: &Options, progress: &Progress) -> Result<Source, SourceError> {
     let opening = Opening {
         path: host::as_path(path).to_path_buf(),
         options,
+        progress,
     };
     let refused = |why: Fault| SourceError::Refused {
         path: baseline_format::OsText::new(path),
@@ -59,6 +61,7 @@ pub(super) fn open(path: &[u8], options: &Options) -> Result<Source, SourceError
 struct Opening<'a> {
     path: PathBuf,
     options: &'a Options,
+    progress: &'a Progress,
 }
 
 impl Opening<'_> {
@@ -206,6 +209,7 @@ impl Opening<'_> {
             keep: &probes::may_read,
             size_limit: self.options.size_limit,
             weak: self.options.weak_digests,
+            progress: Some(self.progress),
         }
     }
 

@@ -31,7 +31,7 @@ pub fn audit(settings: &Settings, progress: &Progress) -> Result<Outcome, Failur
         weak_digests: true,
         ..settings.source.clone()
     };
-    let source = Source::open(&settings.root, &options).map_err(Failure::Source)?;
+    let source = Source::open(&settings.root, &options, progress).map_err(Failure::Source)?;
     let tree = source.tree();
     let declared = Declared::read(tree);
     if declared.is_empty() && declared.trouble.is_empty() {

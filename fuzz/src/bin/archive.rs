@@ -27,6 +27,7 @@ pub(crate) fn run(data: &[u8]) {
         keep: &|path, _| path.len().is_multiple_of(2),
         size_limit: 1 << 20,
         weak: false,
+        progress: None,
     };
     if let Ok(archive) = Archive::read(Box::new(InMemory(layers)), rules, &options) {
         check(&archive);

@@ -22,6 +22,7 @@ pub(crate) fn run(data: &[u8]) {
             keep: &|_, _| false,
             size_limit: 1 << 20,
             weak: false,
+            progress: None,
         },
     };
     if let Ok(Some(images)) = oci::look_into(&file) {

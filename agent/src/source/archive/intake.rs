@@ -1,6 +1,7 @@
 //! One pass over a tar stream: members go to the tree, contents are hashed and, where they are wanted, kept.
 
 use std::io::Read;
+use std::sync::atomic::Ordering;
 
 use baseline_format::OsText;
 
@@ -75,6 +76,10 @@ impl<'a> Intake<'a> {
             position: reader.position(),
             sparse: reader.is_sparse(),
         };
+        if let Some(progress) = self.options.progress {
+            progress.entries.fetch_add(1, Ordering::Relaxed);
+            progress.bytes.fetch_add(member.size, Ordering::Relaxed);
+        }
         let Some(inode) = self.tree.apply(member, stored)? else {
             return Ok(());
         };

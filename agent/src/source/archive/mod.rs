@@ -33,8 +33,8 @@ use self::store::Store;
 use self::streams::{OneFile, Pipe};
 use self::tree::{Body, Place, ROOT, Tree};
 use self::weak::WeakDigests;
-use crate::scan::Algorithm;
 use crate::scan::lanes::Hasher;
+use crate::scan::{Algorithm, Progress};
 use crate::source::bytes::{Bytes, Sequential, Window};
 use crate::source::file_system::{Attributes, Child, Fault, FileSystem, Node};
 use crate::source::tar::TarReader;
@@ -52,6 +52,8 @@ pub struct Options<'a> {
     pub size_limit: u64,
     /// Whether MD5 and SHA-1 are computed as well, which the databases of dpkg and apk declare.
     pub weak: bool,
+    /// Told as the archive goes by.
+    pub progress: Option<&'a Progress>,
 }
 
 impl Options<'_> {

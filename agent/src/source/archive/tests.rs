@@ -79,6 +79,7 @@ pub(in crate::source) fn keep_all() -> Options<'static> {
         keep: &|_, _| true,
         size_limit: u64::MAX,
         weak: false,
+        progress: None,
     }
 }
 
@@ -87,6 +88,7 @@ fn keep_none() -> Options<'static> {
         keep: &|_, _| false,
         size_limit: u64::MAX,
         weak: false,
+        progress: None,
     }
 }
 
@@ -285,6 +287,7 @@ fn only_what_is_wanted_is_kept_and_asked_for_by_its_name_in_the_tree() {
         keep: &keep,
         size_limit: 100,
         weak: false,
+        progress: None,
     };
     let layers = [
         Builder::default()
@@ -427,6 +430,7 @@ fn pipe_is_read_once() {
             keep: &|path, _| path == b"kept",
             size_limit: u64::MAX,
             weak: false,
+            progress: None,
         };
         let archive = Archive::from_pipe(Box::new(io::Cursor::new(archive)), &options).unwrap();
         assert_eq!(content(&archive, "kept").unwrap(), b"k");

@@ -72,6 +72,7 @@ mod tests {
             keep: &|_, _| false,
             size_limit: u64::MAX,
             weak: true,
+            progress: None,
         };
         let archive = Archive::from_file(Arc::new(tar.clone()), &options).unwrap();
         let hex = |path, algorithm| {
