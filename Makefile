@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # The programs that nobody here wrote and that the tests compare with, as Debian packages.
-PACKAGES = acl attr btrfs-progs cryptsetup-bin db-util debsums dosfstools e2fsprogs eatmydata erofs-utils f2fs-tools \
+PACKAGES = acl attr btrfs-progs bzip2 cryptsetup-bin db-util debsums dosfstools e2fsprogs eatmydata erofs-utils f2fs-tools \
 	fdisk gcc gdisk genisoimage gnupg libarchive-tools libc6-dev libcap2-bin make mmdebstrap mtree-netbsd openssh-client openssl pacman-package-manager perl python3 \
 	python3-jsonschema python3-venv qemu-utils rpm shellcheck skopeo squashfs-tools strace sudo tar umoci util-linux \
 	util-linux-extra whois xfsprogs xz-utils zstd
