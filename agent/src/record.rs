@@ -51,8 +51,12 @@ pub struct Recorded {
     pub unseen_total: u64,
     /// Mounts that were met and not entered.
     pub mounts: Vec<String>,
+    /// Whether what was recorded has any of the directories that every system has.
+    pub is_system: bool,
 }
 
+/// Directories of which a system has at least one.
+const SYSTEM: [&str; 3] = ["/bin", "/etc", "/usr"];
 /// Blind spots and mounts that are named.
 const NAMED: usize = 200;
 
@@ -148,6 +152,9 @@ pub fn record<W: Write + Send>(
         unseen,
         unseen_total,
         mounts,
+        is_system: SYSTEM
+            .iter()
+            .any(|path| source.tree().lstat(path.as_bytes()).is_ok()),
     };
     Ok((output, recorded))
 }

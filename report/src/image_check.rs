@@ -87,7 +87,7 @@ impl Sums {
             (0, rules) => format!("{} could not be judged", count(rules, "rule", "rules")),
             (unseen, 0) => format!("{} could not be looked at", count(unseen, "thing", "things")),
             (unseen, rules) => format!(
-                "{} could not be looked at and {} not be judged",
+                "{} could not be looked at and {} could not be judged",
                 count(unseen, "thing", "things"),
                 count(rules, "rule", "rules")
             ),

@@ -457,3 +457,21 @@ fn what_cannot_be_seen_never_passes() {
     let mounted = result(&mounted.run().expect_code(2));
     assert_eq!(mounted["coverage"]["unseen"][0]["key"], "/srv");
 }
+
+#[test]
+fn a_package_without_digests_cannot_pass() {
+    let scratch = Scratch::new("gate-no-digests");
+    let Some(root) = debian(&scratch) else { return };
+    let seen = |root: &Path| {
+        let json = result(&verify(root).run());
+        let unseen = json["coverage"]["unseen"].as_array().unwrap().iter();
+        let keys = unseen.filter_map(|one| one["key"].as_str().map(ToOwned::to_owned));
+        (json["verdict"].clone(), keys.collect::<BTreeSet<_>>())
+    };
+    let (_, before) = seen(&root);
+    assert!(!before.contains("/usr/bin/cat"), "{before:?}");
+    fs::remove_file(root.join("var/lib/dpkg/info/coreutils.md5sums")).unwrap();
+    let (verdict, after) = seen(&root);
+    assert!(after.contains("/usr/bin/cat"), "{after:?}");
+    assert_eq!(verdict, "unfit-and-incomplete");
+}

@@ -330,3 +330,78 @@ fn other_formats_are_refused_with_the_way_out() {
         assert!(ran.stderr.contains(&way), "{format}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_damaged_container_image_is_no_root_file_system() {
+    if !met(&[Need::Images]) {
+        return;
+    }
+    let images = images();
+    let scratch = Scratch::new("images-no-root");
+    let baseline = scratch.join("baseline");
+    // The list of images of a docker archive, by one bit no list any more.
+    let mut bytes = fs::read(images.join("docker.tar")).unwrap();
+    let list = bytes
+        .windows(12)
+        .position(|bytes| bytes == b"[{\"Config\":\"")
+        .unwrap();
+    bytes[list] ^= 1;
+    let damaged = scratch.join("docker.tar");
+    fs::write(&damaged, bytes).unwrap();
+    // A layout without its index.
+    let layout = scratch.join("oci");
+    tool(
+        "cp",
+        [
+            "-r",
+            images.join("oci").to_str().unwrap(),
+            layout.to_str().unwrap(),
+        ],
+    );
+    fs::remove_file(layout.join("index.json")).unwrap();
+    let packed = scratch.join("oci.tar");
+    tool(
+        "tar",
+        [
+            "-cf",
+            packed.to_str().unwrap(),
+            "-C",
+            layout.to_str().unwrap(),
+            ".",
+        ],
+    );
+    for image in [&damaged, &layout, &packed] {
+        let ran = Run::record(image, &baseline).run();
+        assert_eq!(ran.code, 65, "{}: {}", image.display(), ran.stderr);
+        assert!(!baseline.exists(), "{}", image.display());
+    }
+    // Nor is an image that comes where images cannot be read.
+    for name in ["docker.tar", "oci.tar"] {
+        let status = Run::record(Path::new("-"), &baseline)
+            .command()
+            .stdin(fs::File::open(images.join(name)).unwrap())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(65), "{name}");
+    }
+}
+
+#[test]
+fn an_option_that_means_nothing_is_refused() {
+    if !met(&[Need::Images]) {
+        return;
+    }
+    let scratch = Scratch::new("images-idle");
+    for (name, options) in [
+        ("root", ["--partition", "1"]),
+        ("root.tar.zst", ["--platform", "linux/amd64"]),
+        ("oci", ["--backing", "/etc/passwd"]),
+        ("root.ext4", ["--reference", "web"]),
+    ] {
+        let ran = Run::record(&images().join(name), &scratch.join("baseline"))
+            .and(options)
+            .run();
+        assert_eq!(ran.code, 65, "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(options[0]), "{name}: {}", ran.stderr);
+    }
+}

@@ -44,13 +44,13 @@ pub fn command() -> clap::Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Record a baseline of a directory tree
+    /// Record a baseline of an image or a directory
     Record(RecordArguments),
     /// Write into an image which image it is
     Stamp(StampArguments),
     /// Hold an image against a policy before it is published
     VerifyImage(VerifyImageArguments),
-    /// Look at baseline files
+    /// Show, sign, verify, compare, merge and convert baselines
     Baseline {
         #[command(subcommand)]
         command: BaselineCommand,
@@ -278,7 +278,7 @@ pub(super) fn workers(text: &str) -> Result<usize, String> {
 pub(super) enum Format {
     /// For people
     Text,
-    /// For programs: `driftcheck.report/1`
+    /// For programs; `driftcheck schema` tells its form
     Json,
 }
 

@@ -1,7 +1,6 @@
 //! `driftcheck --baseline`: the audit.
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 use baseline_format::report::Verdict;
@@ -12,6 +11,7 @@ use super::exit::Exit;
 use super::progress;
 use super::voice::{complain, style};
 use crate::audit::{self, Outcome};
+use crate::output::Output;
 use crate::scan::Progress;
 use crate::source::SourceError;
 use crate::vendor;
@@ -60,6 +60,7 @@ pub(super) fn run(arguments: &AuditArguments) -> Exit {
                 audit::Failure::Section(_)
                 | audit::Failure::VendorSection(_)
                 | audit::Failure::Glob(_)
+                | audit::Failure::NoPackages(_)
                 | audit::Failure::Source(_) => Exit::Usage,
                 _ => Exit::Internal,
             };
@@ -93,10 +94,8 @@ fn write_report(outcome: Outcome, arguments: &AuditArguments) -> io::Result<()> 
     let drifts = drifts.into_drifts()?;
     let stdout = io::stdout();
     let to_terminal = arguments.output.is_none() && stdout.is_terminal();
-    let mut out: Box<dyn Write> = match &arguments.output {
-        Some(path) => Box::new(File::create(path)?),
-        None => Box::new(stdout.lock()),
-    };
+    // A report tells who may do what, so only its owner may read it; and half of one is none.
+    let mut out = Output::create(arguments.output.as_ref().map_or(b"-", |path| path.as_bytes()))?;
     match arguments.format {
         Format::Json => write_json(&head, drifts, &mut out)?,
         Format::Text => {
@@ -107,7 +106,7 @@ fn write_report(outcome: Outcome, arguments: &AuditArguments) -> io::Result<()> 
             write_text(&head, drifts, &style, &mut out)?;
         }
     }
-    out.flush()
+    out.commit()
 }
 
 impl From<Verdict> for Exit {

@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::progress;
 use super::voice::{complain, say};
 use crate::record;
-use crate::scan::Progress;
+use crate::scan::{FILES, Progress};
 use crate::source::SourceError;
 
 pub(super) fn run(arguments: &RecordArguments) -> Exit {
@@ -73,9 +73,16 @@ pub(super) fn run(arguments: &RecordArguments) -> Exit {
         sections.join(", "),
         recorded.end.digest
     ));
+    if !recorded.is_system {
+        say("note: neither /etc, /usr nor /bin is there: is this the root of a system?");
+    }
+    let files = recorded.end.sections.iter().find(|section| section.name == FILES);
+    if files.is_some_and(|files| files.entries == 0) {
+        say("note: no file was recorded: nothing matches --include, or --exclude leaves all out");
+    }
     if recorded.unseen_total > 0 {
         say(&format!(
-            "INCOMPLETE: blind spots in this baseline: {}",
+            "INCOMPLETE: the baseline was written, with blind spots in it: {}",
             recorded.unseen_total
         ));
         return Exit::Incomplete;

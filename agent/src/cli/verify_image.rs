@@ -61,6 +61,12 @@ pub(super) struct VerifyImageArguments {
 }
 
 pub(super) fn run(arguments: &VerifyImageArguments) -> Exit {
+    if arguments.image == "-" {
+        return complain(
+            "the gate looks at contents more than once, which standard input cannot give: save the image to a file",
+            Exit::Usage,
+        );
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let own = [&arguments.output, &arguments.attestation];
     // Whether the key can be used is known before the image is looked at.

@@ -98,6 +98,7 @@ impl<'a> Files<'a> {
             self.results.unseen(FILES, &file.key, &note);
         }
         if let Some(comparison) = &mut self.comparison {
+            comparison.tell_undeclared(line, &mut self.results);
             for one in comparison.observe(line)? {
                 tell_altered(self.policy, &one, &mut self.results);
             }
@@ -384,6 +385,7 @@ impl Observer for Comparing<'_> {
                 self.results.unseen(FILES, &key, &note);
             }
         }
+        self.comparison.tell_undeclared(line, &mut self.results);
         match self.comparison.observe(line) {
             Ok(altered) => {
                 for one in &altered {

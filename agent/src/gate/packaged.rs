@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use baseline_format::compare::{Attributes, Comparer, Findings, Hidden};
 use baseline_format::report::{Change, ChangeKind};
-use baseline_format::{Line, ReadError, Value};
+use baseline_format::{Line, OsText, ReadError, Value};
 
+use super::results::Results;
 use super::rule::{Config, Difference};
 use crate::packages::alternatives;
+use crate::scan::FILES;
 use crate::tree::Tree;
 use crate::vendor::declared::{Declaration, Declared, DeclaredStream};
 
@@ -87,6 +89,18 @@ impl<'a> Comparison<'a> {
             .into_iter()
             .flat_map(|change| judged(self.declared, &change))
             .collect())
+    }
+
+    /// A packaged file of which nobody can tell whether its content is what the package shipped was not looked at.
+    pub(super) fn tell_undeclared(&self, line: &Line<'_>, results: &mut Results<'_>) {
+        if self.declared.has_no_digest_of(line) {
+            let key = OsText::parse(&line.key()).unwrap_or_default();
+            let path = key.to_bytes();
+            let package = self.declared.owner(&path).unwrap_or_default();
+            let why =
+                format!("digest: {package} declares none: whether it is what was shipped cannot be told");
+            results.unseen(FILES, &key, &OsText::from(&why[..]));
+        }
     }
 
     /// What is missing after the last entry.

@@ -33,10 +33,23 @@ pub(super) fn open(path: &[u8], options: &Options, progress: &Progress) -> Resul
         options,
         progress,
     };
-    let refused = |why: Fault| SourceError::Refused {
-        path: baseline_format::OsText::new(path),
-        why,
+    let refused = |why: Fault| {
+        let path = baseline_format::OsText::new(path);
+        // Some readers name the file, others cannot.
+        let named = format!("{}: ", opening.path.display());
+        let why = why.0.strip_prefix(&named).map(Fault::new).unwrap_or(why.clone());
+        SourceError::Refused { path, why }
     };
+    let source = open_what_it_is(&opening, path, &refused)?;
+    opening.refuse_idle_options(source.kind).map_err(refused)?;
+    Ok(source)
+}
+
+fn open_what_it_is(
+    opening: &Opening<'_>,
+    path: &[u8],
+    refused: &dyn Fn(Fault) -> SourceError,
+) -> Result<Source, SourceError> {
     if path == b"-" {
         return opening.standard_input().map_err(refused);
     }
@@ -45,7 +58,7 @@ pub(super) fn open(path: &[u8], options: &Options, progress: &Progress) -> Resul
         return Source::directory(path);
     }
     let is_directory = opening.path.is_dir();
-    match options.kind {
+    match opening.options.kind {
         Some(Kind::Directory) => Source::directory(path),
         None if is_directory && !oci::is_layout(&opening.path) => Source::directory(path),
         Some(Kind::Oci) | None if is_directory => opening.layout().map_err(refused),
@@ -65,6 +78,27 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// An option that has no meaning for what was opened was meant for something else.
+    fn refuse_idle_options(&self, kind: &str) -> Result<(), Fault> {
+        let options = self.options;
+        let is_disk = kind == Kind::Disk.name();
+        let is_image = kind == Kind::Oci.name() || kind == Kind::Docker.name();
+        for (given, meant, option) in [
+            (options.partition.is_some(), is_disk, "--partition"),
+            (!options.backing.is_empty(), is_disk, "--backing"),
+            (options.mount, is_disk, "--mount"),
+            (options.platform.is_some(), is_image, "--platform"),
+            (options.reference.is_some(), is_image, "--reference"),
+        ] {
+            if given && !meant {
+                return Err(Fault::new(format!(
+                    "{option} has no meaning for it: it is read as {kind}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// A file or a block device, of whatever kind it is.
     fn file(&self) -> Result<Source, Fault> {
         let file = file::open_file(&self.path)?;
@@ -128,7 +162,10 @@ impl Opening<'_> {
             input: io::stdin(),
             hash: Arc::clone(&hash),
         };
-        let archive = Archive::from_pipe(Box::new(input), &self.keeping())?;
+        let archive = Archive::from_pipe(Box::new(input), &self.keeping()).map_err(|why| {
+            let hint = "only a root file system in a tar archive can come from standard input";
+            Fault::new(format!("{why} ({hint}; save anything else to a file)"))
+        })?;
         if self.options.kind.is_none() {
             oci::refuse_image_inside(&archive)?;
         }
@@ -193,7 +230,14 @@ impl Opening<'_> {
                 };
                 let partition = table.root(wanted.as_deref())?;
                 let bytes = partition.of(Arc::clone(disk))?;
-                let kind = recognise(&*bytes)?;
+                let at = |why| Fault::new(format!("partition {}: {why}", partition.number));
+                let kind = recognise(&*bytes).map_err(|why| at(why.0))?;
+                if kind != Recognised::Ext && !kind.is_mountable() {
+                    let why = kind.way_out(&self.path);
+                    return Err(at(
+                        why.unwrap_or_else(|| format!("{} is not a file system", kind.name()))
+                    ));
+                }
                 Ok((bytes, partition.start, kind))
             }
             kind if wanted.is_none() => Ok((Arc::clone(disk), 0, kind)),

@@ -257,7 +257,8 @@ impl fmt::Display for Refusal {
             ),
             Self::State(why) => write!(
                 f,
-                "whether it is older than one that was trusted here before cannot be told: {why}"
+                "whether it is older than one that was trusted here before cannot be told: {why}; run it as root, or give a \
+                 directory of your own (--state)"
             ),
             Self::Unsigned => f.write_str("it is not signed; sign it, or give --allow-unsigned"),
             Self::Untrusted(why) => {

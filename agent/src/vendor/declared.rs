@@ -226,6 +226,25 @@ impl Declared {
     }
 }
 
+impl Declared {
+    /// Whether the observed entry is a regular file that a package installed and whose content it says nothing of: its
+    /// list of digests may have been cut, or removed as a whole.
+    pub(crate) fn has_no_digest_of(&self, observed: &Line<'_>) -> bool {
+        let kind = observed.get("type").map(|kind| kind.decode());
+        if !matches!(kind, Some(Value::Text(kind)) if kind.as_str() == "file") {
+            return false;
+        }
+        let path = OsText::parse(&observed.key())
+            .unwrap_or_default()
+            .to_bytes()
+            .into_owned();
+        self.get(&path).is_some_and(|known| {
+            let file = &known.file;
+            file.digest.is_none() && !file.config && !file.ghost && self.owner(&path).is_some()
+        })
+    }
+}
+
 impl Declaration {
     /// Adds what a further package, or dpkg-statoverride, says of the same path.
     fn join(&mut self, next: Self) {

@@ -261,6 +261,11 @@ impl Findings for VendorFindings<'_> {
         };
         self.collected
             .met_by(observed.section(), known.method(), verified);
+        if declared.has_no_digest_of(observed) {
+            let why =
+                "their packages declare no digest of them: that they are there is all that was verified";
+            self.collected.skipped(FILES, "content of packaged files", why, 1);
+        }
         // rpm declares the capabilities of a file by naming them, and none by naming none; a link or a file of
         // which nothing but existence is declared has no such meaning.
         let none_declared = known.file.capabilities.is_none()

@@ -110,7 +110,7 @@ pub(in crate::cli) struct OverlayArguments {
 /// What a baseline that is made of others is called.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NameArguments {
-    /// Name of the image [default: that of the last input that has one]
+    /// Name of the image [default: as the inputs say]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) name: Option<String>,
     /// Version of the image

@@ -1,8 +1,7 @@
 //! `driftcheck baseline diff`: release notes of an image.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal as _, Seek as _, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal as _, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 use baseline_format::header::Image;
@@ -18,7 +17,7 @@ use crate::cli::exit::Exit;
 use crate::cli::progress;
 use crate::cli::voice::{complain, say, style};
 use crate::inspect::diff::{self, Failure};
-use crate::output;
+use crate::output::{self, Output};
 use crate::record;
 use crate::scan::Progress;
 use crate::source::SourceError;
@@ -31,27 +30,25 @@ pub(super) fn run(arguments: &DiffArguments) -> Exit {
         Err((why, exit)) => return complain(&why, exit),
     };
     let to_terminal = arguments.output.is_none() && io::stdout().is_terminal();
-    let out: io::Result<Box<dyn Write>> = match &arguments.output {
-        Some(path) => File::create(path).map(|file| Box::new(file) as Box<dyn Write>),
-        None => Ok(Box::new(io::stdout().lock())),
-    };
-    let compared = out.map_err(Failure::Output).and_then(|out| {
+    let out = Output::create(arguments.output.as_ref().map_or(b"-", |path| path.as_bytes()));
+    let compared = out.map_err(Failure::Output).and_then(|mut out| {
         let (old, new) = ((named(&arguments.old), old), (named(&arguments.new), new));
-        let out = BufWriter::new(out);
-        match arguments.format {
+        let head = match arguments.format {
             Format::Json => {
-                let mut notes = DiffJson::new(&diff::tool(), out).map_err(Failure::Output)?;
+                let mut notes = DiffJson::new(&diff::tool(), &mut out).map_err(Failure::Output)?;
                 let head = diff::baselines(old, new, &mut notes)?;
                 notes.finish(&head).map_err(Failure::Output)?;
-                Ok(head)
+                head
             }
             Format::Text => {
                 let mut notes = DiffText::new(style(arguments.colour, to_terminal));
                 let head = diff::baselines(old, new, &mut notes)?;
-                notes.finish(&head, out).map_err(Failure::Output)?;
-                Ok(head)
+                notes.finish(&head, &mut out).map_err(Failure::Output)?;
+                head
             }
-        }
+        };
+        out.commit().map_err(Failure::Output)?;
+        Ok(head)
     });
     match compared {
         Ok(Diff { verdict, .. }) => Verdict::from(verdict).into(),

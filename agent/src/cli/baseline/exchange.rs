@@ -106,7 +106,6 @@ fn tell(what: &str, losses: &[Loss]) {
 fn failed(file: &OsStr, output: &OsStr, why: &Failure) -> Exit {
     match why {
         Failure::Write(why) => unwritten(output, why),
-        Failure::Refused(why) => complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Usage),
         why => complain(&format!("{}: {why}", file.to_string_lossy()), Exit::Baseline),
     }
 }

@@ -99,6 +99,13 @@ impl Outer {
         }))
     }
 
+    /// Whether it has members that are called like the layers of Docker's archives.
+    pub(super) fn has_layers(&self) -> bool {
+        let is_layer =
+            |path: &[u8]| path.ends_with(b"/layer.tar") || (path.ends_with(b".tar") && !path.contains(&b'/'));
+        self.has_blobs() || self.members.keys().any(|path| is_layer(path))
+    }
+
     /// Whether it has something where a layout has its blobs.
     pub(super) fn has_blobs(&self) -> bool {
         self.members.keys().any(|path| path.starts_with(b"blobs/"))
