@@ -22,9 +22,11 @@ impl Drop for Image {
 }
 
 const STATUS: &str = "Package: tool\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.10-1\n\
-    Conffiles:\n /etc/tool.conf CONFIG\n\n\
+    Conffiles:\n /etc/tool.conf CONFIG\n /etc/sudoers SUDOERS obsolete\n\n\
     Package: libold2\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:2.3-4\n\n\
     Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 9\n\n";
+const SUDOERS: &str = "root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nan example\n";
 const LIST: &str = "/.\n/etc\n/etc/sudoers\n/etc/tool.conf\n/usr\n/usr/bin\n/usr/bin/tool\n/usr/lib\n/usr/share\n/usr/share/key.pem\n/var\n/var/lib\n/var/spool\n/home/alice\n/usr/lib/openssh\n";
 
 impl Image {
@@ -56,18 +58,23 @@ impl Image {
             "root:*:19000:0:99999:7:::\nalice:!:19000:0:99999:7:::\n",
         );
         image.mode("etc/shadow", 0o600);
-        image.file("etc/sudoers", "root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n");
+        image.file("etc/sudoers", SUDOERS);
         image.file("etc/os-release", "ID=debian\nVERSION_ID=12\n");
         image.file("etc/tool.conf", "a = 1\n");
         image.file("usr/bin/tool", "#!/bin/sh\n");
         image.mode("usr/bin/tool", 0o755);
-        image.file("usr/share/key.pem", "-----BEGIN PRIVATE KEY-----\nan example\n");
-        image.file("var/lib/dpkg/status", &STATUS.replace("CONFIG", &md5("a = 1\n")));
+        image.file("usr/share/key.pem", KEY);
+        let status = STATUS.replace("CONFIG", &md5("a = 1\n"));
+        image.file("var/lib/dpkg/status", &status.replace("SUDOERS", &md5(SUDOERS)));
         image.file("var/lib/dpkg/info/tool.list", LIST);
         image.file("var/lib/dpkg/info/libold2.list", "/.\n");
         image.file(
             "var/lib/dpkg/info/tool.md5sums",
-            &format!("{}  usr/bin/tool\n", md5("#!/bin/sh\n")),
+            &format!(
+                "{}  usr/bin/tool\n{}  usr/share/key.pem\n",
+                md5("#!/bin/sh\n"),
+                md5(KEY)
+            ),
         );
         for directory in ["home/alice", "root", "tmp", "usr/lib/openssh", "var/spool"] {
             fs::create_dir_all(image.0.join(directory)).unwrap();
