@@ -1,5 +1,6 @@
 //! Tells root file systems, OCI layouts and Docker's archives apart, by what is in them.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use super::docker::{self, MANIFEST};
@@ -7,7 +8,7 @@ use super::files::{DOCUMENT, Directory, Files, read_small};
 use super::index::LAYOUT;
 use crate::source::Kind;
 use crate::source::archive::Archive;
-use crate::source::file_system::{Child, Fault, FileSystem as _};
+use crate::source::file_system::{Child, Fault, FileSystem as _, Node};
 use crate::sys;
 
 /// Whether a directory is an OCI image layout. One that cannot be looked at is none.
@@ -47,18 +48,23 @@ pub fn refuse_image_inside(archive: &Archive) -> Result<(), Fault> {
     let child = |name: &[u8], kind| root.iter().find(|child| child.name == name && child.kind == kind);
     let is_layout =
         child(LAYOUT, sys::Kind::File).is_some() && child(b"blobs", sys::Kind::Directory).is_some();
-    // Its content may not have been kept, so what lies beside it decides.
-    let is_docker = child(MANIFEST, sys::Kind::File).is_some()
-        && root.iter().any(|child| {
-            let layer = |below: &Child| below.name == b"layer.tar";
-            match child.kind {
-                sys::Kind::Directory => {
-                    let below = archive.children(child.node);
-                    child.name == b"blobs" || below.is_ok_and(|below| below.iter().any(layer))
+    let is_docker = child(MANIFEST, sys::Kind::File).is_some_and(|manifest| {
+        let document = document(archive, manifest);
+        let is_list = document
+            .is_some_and(|document| docker::is_list(&document, &mut |path| exists(archive, &root, path)));
+        // It may be damaged, or not have been kept: then what lies beside it decides.
+        is_list
+            || root.iter().any(|child| {
+                let layer = |below: &Child| below.name == b"layer.tar";
+                match child.kind {
+                    sys::Kind::Directory => {
+                        let below = archive.children(child.node);
+                        child.name == b"blobs" || below.is_ok_and(|below| below.iter().any(layer))
+                    }
+                    _ => child.name.ends_with(b".tar"),
                 }
-                _ => child.name.ends_with(b".tar"),
-            }
-        });
+            })
+    });
     if is_layout || is_docker {
         return Err(Fault::new(format!(
             "it is not plain whether it is a root file system or {} image: say which (--as); an image is read from a \
@@ -67,4 +73,31 @@ pub fn refuse_image_inside(archive: &Archive) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+fn document(archive: &Archive, file: &Child) -> Option<Vec<u8>> {
+    if archive.attributes(file.node).ok()?.size > DOCUMENT {
+        return None;
+    }
+    let mut content = Vec::new();
+    archive.open(file.node).ok()?.read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+fn exists(archive: &Archive, root: &[Child], path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'/');
+    let first = names
+        .next()
+        .and_then(|name| root.iter().find(|child| child.name == name));
+    let below = |node: Node, name: &[u8]| {
+        let children = archive.children(node).ok()?;
+        children
+            .into_iter()
+            .find(|child| child.name == name)
+            .map(|child| child.node)
+    };
+    first
+        .map(|first| first.node)
+        .and_then(|first| names.try_fold(first, below))
+        .is_some()
 }
