@@ -53,6 +53,8 @@ pub struct Recorded {
     pub mounts: Vec<String>,
     /// Whether what was recorded has any of the directories that every system has.
     pub is_system: bool,
+    /// What is odd about the source; see [`Source::remarks`].
+    pub remarks: Vec<String>,
 }
 
 /// Directories of which a system has at least one.
@@ -152,6 +154,7 @@ pub fn record<W: Write + Send>(
         unseen,
         unseen_total,
         mounts,
+        remarks: source.remarks.clone(),
         is_system: SYSTEM
             .iter()
             .any(|path| source.tree().lstat(path.as_bytes()).is_ok()),

@@ -262,8 +262,7 @@ fn layers_made_by_umoci_are_told_as_it_unpacks_them() {
             (cd b/rootfs; {more}); umoci repack --refresh-bundle --image layout:three b
             umoci config --image layout:three --config.label org.opencontainers.image.version=7
             umoci insert --image layout:three --opaque tree/deep/a /var; umoci insert --image layout:three --whiteout /etc/group
-            echo inserted > inserted; umoci insert --image layout:three inserted /etc/inserted
-            rm -r b
+            echo inserted > inserted; umoci insert --image layout:three inserted /etc/inserted; rm -r b
             skopeo --insecure-policy copy -q oci:layout:three oci-archive:oci.tar:some/name:three
             skopeo --insecure-policy copy -q oci:layout:three docker-archive:docker.tar:some/name:three
             skopeo --insecure-policy copy -q --dest-compress-format zstd --dest-compress-level 1 oci:layout:three oci:zstd:three

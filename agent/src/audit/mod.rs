@@ -214,7 +214,10 @@ fn origin(image: &header::Image, stamped: bool, tree: &dyn Tree) -> Option<Strin
                 stamp.identity
             ))
         }
-        _ => None,
+        Ok(Some(_)) => None,
+        Err(why) => Some(format!(
+            "which image this host says it came from cannot be read: {why}"
+        )),
     }
 }
 

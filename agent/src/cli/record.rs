@@ -73,6 +73,9 @@ pub(super) fn run(arguments: &RecordArguments) -> Exit {
         sections.join(", "),
         recorded.end.digest
     ));
+    for remark in &recorded.remarks {
+        say(&format!("note: {remark}"));
+    }
     if !recorded.is_system {
         say("note: neither /etc, /usr nor /bin is there: is this the root of a system?");
     }

@@ -35,6 +35,8 @@ pub struct Source {
     pub digest: Option<String>,
     /// How it was named.
     pub name: OsText,
+    /// What is odd about it without making it unreadable, in sentences: a partition table whose backup is damaged.
+    pub remarks: Vec<String>,
 }
 
 enum Reading {
@@ -131,6 +133,7 @@ impl Source {
             kind: kind.name(),
             digest: None,
             name: OsText::default(),
+            remarks: Vec::new(),
         }
     }
 

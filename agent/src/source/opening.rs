@@ -191,7 +191,7 @@ impl Opening<'_> {
         } else {
             (bytes, true)
         };
-        let (part, start, kind) = self.part(&disk)?;
+        let (part, start, kind, remarks) = self.part(&disk)?;
         // A file system that is part of a file can be mounted from it; one in a qcow2 cannot.
         let mut source = match kind {
             Recognised::Ext => Source::image(Arc::new(Ext4::open(part)?), Kind::Disk),
@@ -217,11 +217,13 @@ impl Opening<'_> {
         };
         // What is published is one file; of several, none has the digest of the image.
         source.digest = self.digest(file.filter(|_| alone))?;
+        source.remarks = remarks;
         Ok(source)
     }
 
-    /// The part of a disk that holds the root file system: its bytes, where they start, and what they are.
-    fn part(&self, disk: &Bytes) -> Result<(Bytes, u64, Recognised), Fault> {
+    /// The part of a disk that holds the root file system: its bytes, where they start, what they are, and what is odd
+    /// about the disk.
+    fn part(&self, disk: &Bytes) -> Result<(Bytes, u64, Recognised, Vec<String>), Fault> {
         let wanted = self.options.partition.map(|number| number.to_string());
         match recognise(&**disk)? {
             Recognised::Partitioned => {
@@ -238,9 +240,13 @@ impl Opening<'_> {
                         why.unwrap_or_else(|| format!("{} is not a file system", kind.name()))
                     ));
                 }
-                Ok((bytes, partition.start, kind))
+                let remarks = table
+                    .remarks
+                    .iter()
+                    .map(|remark| format!("partition table: {remark}"));
+                Ok((bytes, partition.start, kind, remarks.collect()))
             }
-            kind if wanted.is_none() => Ok((Arc::clone(disk), 0, kind)),
+            kind if wanted.is_none() => Ok((Arc::clone(disk), 0, kind, Vec::new())),
             kind => Err(Fault::new(format!(
                 "there is no partition table to take `--partition` from: it is {}",
                 kind.name()
