@@ -49,6 +49,8 @@ pub(super) struct VendorFindings<'a> {
     alternatives: HashSet<Vec<u8>>,
     local: u64,
     excused: u64,
+    /// Packaged files of which no digest is declared.
+    undeclared: u64,
 }
 
 impl<'a> VendorFindings<'a> {
@@ -64,6 +66,7 @@ impl<'a> VendorFindings<'a> {
             collected,
             local: 0,
             excused: 0,
+            undeclared: 0,
         }
     }
 
@@ -80,6 +83,15 @@ impl<'a> VendorFindings<'a> {
             let why = "dpkg was told not to install them";
             self.collected
                 .skipped(FILES, "path-exclude of dpkg", why, self.excused);
+        }
+        if self.undeclared > 0 {
+            // They are counted as verified, by existence; no entry is to be counted twice.
+            let why = format!(
+                "of {} files: their packages declare no digest of them, so that they are there is all that was verified",
+                self.undeclared
+            );
+            self.collected
+                .skipped(FILES, "content of packaged files", &why, 0);
         }
     }
 
@@ -262,9 +274,7 @@ impl Findings for VendorFindings<'_> {
         self.collected
             .met_by(observed.section(), known.method(), verified);
         if declared.has_no_digest_of(observed) {
-            let why =
-                "their packages declare no digest of them: that they are there is all that was verified";
-            self.collected.skipped(FILES, "content of packaged files", why, 1);
+            self.undeclared += 1;
         }
         // rpm declares the capabilities of a file by naming them, and none by naming none; a link or a file of
         // which nothing but existence is declared has no such meaning.
